@@ -21,6 +21,7 @@ from nodeagent.config import Config
 from nodeagent.errors import AgentStartError, leaves, one_line, unforeseen
 from nodeagent.folders import Folders
 from runtimes.errors import RuntimeFault, StateInUse
+from runtimes.serve.older_peer import Feature
 from runtimes.serve.server import CRIServer
 
 log = logging.getLogger(__name__)
@@ -30,23 +31,24 @@ READ_ONLY = "this socket is read-only; to change things through it, run `nodeage
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Listen:
-    """Where to serve. `denial`: what a read-only socket answers; empty: it is writable."""
+    """Where to serve. `denial`: what a read-only socket answers; empty: it is writable. `without`: what an older peer has not."""
 
     address: str
     denial: str = ""
+    without: tuple[Feature, ...] = ()
 
 
-def run(config: Config, listen: str, handlers: Sequence[str], *, read_only: bool) -> int:
+def run(config: Config, listen: Listen, handlers: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT; the process's exit status. Containers live on."""
     logs.configure(logs.settings_of(config))
     try:
-        uvloop.run(_run(local(config, handlers), Listen(address=listen, denial=READ_ONLY if read_only else "")))
+        uvloop.run(_run(local(config, handlers), listen))
     except StateInUse as error:
         log.error(
             "%s. A running agent serves its own sandboxes: add `criServer: {listen: %s}` to its NodeAgentConfiguration. "
             "Or serve a state of your own with --state-dir and --run-dir",
             error,
-            listen,
+            listen.address,
         )
         return 1
     except (ServeError, AgentStartError, RuntimeFault) as error:
@@ -102,7 +104,7 @@ async def start_socket(scope: Scope, listen: Listen, folders: Folders, runtimes:
                 f"runtime {runtime.handler} cannot be used, and has sandboxes here: mend it, or leave it out by naming the "
                 "others with --handler"
             )
-    return await serve(listen.address, runtimes.registry, scope.stack, denial=listen.denial)
+    return await serve(listen.address, runtimes.registry, scope.stack, denial=listen.denial, without=listen.without)
 
 
 PARTS = (

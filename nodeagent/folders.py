@@ -39,6 +39,10 @@ class Folders:
     def seccomp(self) -> Path:
         return self.root / "seccomp"
 
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
     def runtime_state(self, handler: str) -> Path:
         return self.runtimes / handler
 

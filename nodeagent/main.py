@@ -16,6 +16,7 @@ from nodeagent.api import kubeconfig
 from nodeagent.api.certificates import CertificateError
 from nodeagent.assembly import (
     api,
+    cgroup_driver,
     cgroups,
     cluster_dns,
     cri_socket,
@@ -68,6 +69,7 @@ PARTS = (
     Part("image store", images.start_image_store),
     Part("traces", tracing.start_tracing),
     Part("runtimes", runtimes.start_runtimes),
+    Part("cgroup driver", cgroup_driver.start_cgroup_driver),
     Part("pressure", eviction.start_pressure),
     Part("safety", node.start_safety),
     Part("events", api.start_events),

@@ -195,6 +195,13 @@ class RuntimeService(Protocol):
         """
         ...
 
+    async def checkpoint_container(self, request: cri.CheckpointContainerRequest) -> cri.CheckpointContainerResponse:
+        """Write a running container's processes and files to the archive `location`, from which another can be made; it runs on.
+
+        Raises NotFound, WrongState (it does not run), and NotSupported with the reason, where the runtime makes none.
+        """
+        ...
+
     async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
         """Run a command in a container; after `timeout` seconds (0: none) it is killed, and Timeout raised once it is gone.
 

@@ -32,6 +32,11 @@ def exec_deadline(request: cri.ExecSyncRequest) -> float | None:
     return DEFAULT_SECONDS + request.timeout if request.timeout > 0 else None
 
 
+def checkpoint_deadline(request: cri.CheckpointContainerRequest) -> float:
+    """What is asked for, where that is more than any verb has."""
+    return max(DEFAULT_SECONDS, request.timeout)
+
+
 def no_deadline(_request: Message) -> None:
     """A pull takes as long as it takes; who waits for it may cancel it."""
 
@@ -40,6 +45,7 @@ _OF_VERB: Mapping[str, Deadline] = {
     "run_pod_sandbox": sandbox_deadline,
     "stop_container": stop_deadline,
     "exec_sync": exec_deadline,
+    "checkpoint_container": checkpoint_deadline,
     "pull_image": no_deadline,
 }
 

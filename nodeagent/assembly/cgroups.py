@@ -6,6 +6,7 @@ from collections.abc import Callable
 from fractions import Fraction
 
 from nodeagent.api.events import Events, NodeEvents
+from nodeagent.assembly.cgroup_driver import CgroupDriver
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.preflight import LIMITED_SWAP
 from nodeagent.assembly.running import Scope
@@ -15,7 +16,6 @@ from nodeagent.cgroups.slices import NoSlices, Slices
 from nodeagent.cgroups.upkeep import CgroupUpkeep
 from nodeagent.config import Config
 from nodeagent.errors import AgentStartError
-from nodeagent.folders import Folders
 from nodeagent.metrics.cgroups import CgroupMetrics
 from nodeagent.node.facts import Machine
 from nodeagent.node.state import NodeState
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 PODS = "pods"  # of enforceNodeAllocatable
 
 
-async def start_cgroups(scope: Scope, config: Config, host: Host, folders: Folders) -> PodCgroups:
+async def start_cgroups(scope: Scope, config: Config, host: Host, driver: CgroupDriver) -> PodCgroups:
     """Raises AgentStartError, CgroupError."""
-    cgroups = pod_cgroups(config, host.cgroups, CgroupMetrics(host.metrics).ended)
+    cgroups = pod_cgroups(config, driver, host.cgroups, CgroupMetrics(host.metrics).ended)
     try:
         await cgroups.start(node_cgroup_limits(config, host.machine))
     except CgroupError as error:
@@ -66,15 +66,18 @@ async def start_cgroup_upkeep(
 
 
 def pod_cgroups(
-    config: Config, cgroups: Cgroups, observe: Callable[[str, float], None] = lambda operation, seconds: None
+    config: Config,
+    driver: CgroupDriver,
+    cgroups: Cgroups,
+    observe: Callable[[str, float], None] = lambda operation, seconds: None,
 ) -> PodCgroups:
     root = tuple(part for part in config.kubelet.cgroupRoot.split("/") if part)
-    naming = SystemdNaming() if config.kubelet.cgroupDriver == "systemd" else CgroupfsNaming()
-    return PodCgroups(cgroups, root=root, naming=naming, slices=_slices(config, cgroups), observe=observe)
+    naming = SystemdNaming() if driver is CgroupDriver.SYSTEMD else CgroupfsNaming()
+    return PodCgroups(cgroups, root=root, naming=naming, slices=_slices(driver, cgroups), observe=observe)
 
 
-def _slices(config: Config, cgroups: Cgroups) -> Slices:
-    if config.kubelet.cgroupDriver != "systemd":
+def _slices(driver: CgroupDriver, cgroups: Cgroups) -> Slices:
+    if driver is not CgroupDriver.SYSTEMD:
         return NoSlices()
     from nodeagent.cgroups.systemd import SystemdSlices  # D-Bus is for who needs it
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nodeagent.assembly.parts import Skip
@@ -17,6 +18,7 @@ from runtimes.registry import RuntimeRegistry
 from runtimes.serve.streams import NoStreams, StreamingURLs
 
 if TYPE_CHECKING:
+    from runtimes.serve.older_peer import Feature
     from runtimes.serve.server import CRIServer
 
 log = logging.getLogger(__name__)
@@ -50,9 +52,17 @@ async def start_cri_server(scope: Scope, config: Config, runtimes: Runtimes) -> 
 
 
 async def serve(
-    listen: str, runtimes: RuntimeRegistry, stack: contextlib.AsyncExitStack, *, denial: str = ""
+    listen: str,
+    runtimes: RuntimeRegistry,
+    stack: contextlib.AsyncExitStack,
+    *,
+    denial: str = "",
+    without: "Iterable[Feature]" = (),
 ) -> "CRIServer":
-    """Serve started runtimes until `stack` ends. `denial`: what a read-only socket answers. Raises ServeError."""
+    """Serve started runtimes until `stack` ends. `denial`: what a read-only socket answers. `without`: as of an older peer.
+
+    Raises ServeError.
+    """
     from runtimes.serve.server import CRIServer  # gRPC: 9 MB that a node without the socket does without
 
     streams: StreamingURLs = NoStreams()
@@ -63,7 +73,14 @@ async def serve(
             await served.start()
             stack.push_async_callback(served.stop)
             streams = served
-        server = CRIServer(path, runtimes, streams=streams, version=agent_version(), denial=denial or None)
+        server = CRIServer(
+            path,
+            runtimes,
+            streams=streams,
+            version=agent_version(),
+            denial=denial or None,
+            without=without,
+        )
         await server.start()
     except (OSError, ValueError, AlreadyExists) as error:
         raise ServeError(f"cannot serve the CRI on {listen}: {error}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nodeagent.api.events import Events, NodeEvents
+from nodeagent.assembly.cgroup_driver import CgroupDriver
 from nodeagent.assembly.cgroups import PODS, pod_cgroups
 from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
@@ -48,10 +49,10 @@ class Measured:
 
 
 async def start_pressure(
-    scope: Scope, config: Config, host: Host, state: NodeState, runtimes: Runtimes
+    scope: Scope, config: Config, host: Host, state: NodeState, runtimes: Runtimes, driver: CgroupDriver
 ) -> PressureWatch:
     """Looks for the first time before any pod is judged."""
-    cgroups = pod_cgroups(config, host.cgroups)
+    cgroups = pod_cgroups(config, driver, host.cgroups)
     options = config.options
     watch = PressureWatch(
         state,
@@ -124,10 +125,11 @@ async def start_local_storage(
     scope.loop(looks.run, "local storage limits")
 
 
-async def start_oom_watch(scope: Scope, config: Config, host: Host, events: Events) -> None:
+async def start_oom_watch(scope: Scope, config: Config, host: Host, events: Events, driver: CgroupDriver) -> None:
     if not os.access(KMSG, os.R_OK):
         raise Skip(f"{KMSG} cannot be read: there are no events of processes that the kernel kills for want of memory")
-    watch = OOMWatch(NodeEvents(events, config.node_name), tuple(bounds(pod_cgroups(config, host.cgroups).root_path)))
+    cgroups = pod_cgroups(config, driver, host.cgroups)
+    watch = OOMWatch(NodeEvents(events, config.node_name), tuple(bounds(cgroups.root_path)))
     scope.loop(watch.run, "OOM watch")
 
 

@@ -16,16 +16,20 @@ from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.pods import Probing
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
+from nodeagent.config.flags import flags
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.metrics.build import BuildInfo
+from nodeagent.metrics.health import HealthMetrics
 from nodeagent.metrics.pods import PodsOnNode
 from nodeagent.metrics.requests import RequestMetrics
 from nodeagent.node.state import NodeState
 from nodeagent.pods.manager import PodManager
 from nodeagent.server.auth import Guard
+from nodeagent.server.checkpoint import Checkpoints
 from nodeagent.server.debug_pods import DebugPods
-from nodeagent.server.server import NodeServer, ServerSettings
+from nodeagent.server.flagz import Flagz
+from nodeagent.server.server import NodeServer, Routes, ServerSettings
 from nodeagent.server.stats import StatsHandlers
 from nodeagent.server.statusz import Statusz
 from nodeagent.sources.api import ApiSource
@@ -57,7 +61,7 @@ async def start_server(
         raise Skip("enableServer: false")
     host.metrics.register(PodsOnNode(pods.pods, host.cgroups.version))
     host.metrics.register(BuildInfo(_gates(config), host.machine.architecture))
-    pages = StatsHandlers(config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics)
+    health = HealthMetrics()
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
         server = NodeServer(
@@ -65,11 +69,12 @@ async def start_server(
             pods,
             guard(config, client),
             healthy=pods.is_moving,
-            parts=(pages,),
+            parts=(_figures(config, host, statistics, probing, health),),
             configz=lambda: kubelet,
-            statusz=Statusz(board.statuses, started_at=board.started_at, now=host.now),
-            debug=(DebugPods(pods.activities, host.now),),
+            pages=_pages(config, host, board),
+            debug=_debug_pages(config, host, folders, pods),
             observe=RequestMetrics(host.metrics).under_way,
+            observe_check=health.checked,
             checks={"podsource": lambda: not source.trouble()} if source is not None else {},
         )
         scope.stack.push_async_callback(server.stop)
@@ -112,12 +117,44 @@ def by_request(config: Config) -> bool:
     return config.kubelet.serverTLSBootstrap and not config.kubelet.tlsCertFile
 
 
+def _figures(
+    config: Config, host: Host, statistics: Statistics, probing: Probing, health: HealthMetrics
+) -> StatsHandlers:
+    return StatsHandlers(
+        config.node_name, statistics, host.machine, registry=host.metrics, probes=probing.metrics, health=health
+    )
+
+
+def _pages(config: Config, host: Host, board: Board) -> tuple[Routes, ...]:
+    """Of the process itself, as far as their gates are open."""
+    kubelet = config.kubelet
+    statusz = Statusz(board.statuses, started_at=board.started_at, now=host.now)
+    return (
+        *((statusz,) if kubelet.featureGates.get("ComponentStatusz", True) else ()),
+        *((Flagz(flags(config.options)),) if kubelet.featureGates.get("ComponentFlagz", True) else ()),
+    )
+
+
+def _debug_pages(config: Config, host: Host, folders: Folders, pods: PodManager) -> tuple[Routes, ...]:
+    kubelet = config.kubelet
+    checkpoints = Checkpoints(pods, folders.checkpoints, host.now)
+    return (
+        DebugPods(pods.activities, host.now),
+        *((checkpoints,) if kubelet.featureGates.get("ContainerCheckpoint", True) else ()),
+    )
+
+
 def _gates(config: Config) -> list[tuple[str, str, bool]]:
     """Of all that this agent acts on: name, stage, whether it is open."""
     kubelet = config.kubelet
     return [
         ("CPUManagerPolicyAlphaOptions", "ALPHA", kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False)),
         ("KubeletEnsureSecretPulledImages", "BETA", kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True)),
+        ("ComponentFlagz", "BETA", kubelet.featureGates.get("ComponentFlagz", True)),
+        ("ContainerCheckpoint", "BETA", kubelet.featureGates.get("ContainerCheckpoint", True)),
+        ("ComponentStatusz", "BETA", kubelet.featureGates.get("ComponentStatusz", True)),
+        ("NodeLogQuery", "", kubelet.featureGates.get("NodeLogQuery", True)),
+        ("PodLogsQuerySplitStreams", "ALPHA", kubelet.featureGates.get("PodLogsQuerySplitStreams", False)),
         ("PodLevelResources", "BETA", kubelet.featureGates.get("PodLevelResources", True)),
     ]
 
@@ -154,6 +191,8 @@ def server_settings(
         system_logs=kubelet.enableSystemLogHandler,
         profiling=kubelet.enableProfilingHandler,
         debug_flags=kubelet.enableDebugFlagsHandler,
+        log_query=kubelet.enableSystemLogQuery and kubelet.featureGates.get("NodeLogQuery", True),
+        split_log_streams=kubelet.featureGates.get("PodLogsQuerySplitStreams", False),
     )
 
 

@@ -431,6 +431,10 @@ def runtime_serve(
     state_dir: StateDirOption = STATE_DIR,
     run_dir: RunDirOption = RUN_DIR,
     read_only: Annotated[bool, typer.Option("--read-only/--writable", help="Whether clients may only look.")] = False,
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="FEATURE", help="As an older peer that has not that; repeatable."),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
     ] = None,
@@ -450,7 +454,8 @@ def runtime_serve(
         log_level=checked_word("--log-level", log_level, LOG_LEVELS),
         log_format=checked_word("--log-format", log_format, LOG_FORMATS),
     )
-    raise typer.Exit(command.serve(options, command.checked_listen(listen), handler or (), read_only=read_only))
+    listen = command.checked_listen(listen)
+    raise typer.Exit(command.serve(options, listen, handler or (), read_only=read_only, without=without or ()))
 
 
 @csi.command(

@@ -62,7 +62,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     "runtimeRequestTimeout": _unkept("each call of a runtime has a deadline of its own", "2m", "2m0s", "0s"),
     "containerRuntimeEndpoint": _unkept("runtimes are named in the NodeAgentConfiguration: type cri, endpoint", ""),
     "imageServiceEndpoint": _unkept("runtimes are named in the NodeAgentConfiguration: type cri, imageEndpoint", ""),
-    "enableSystemLogQuery": _unkept("the logs of services are not served, files below /var/log are", False),
     "podCIDR": _unkept("pods' addresses come from the CNI configuration, or from cni.subnet in standalone mode", ""),
     "hairpinMode": _moot("the network plugin decides, as with a kubelet since 1.24"),
     "iptablesMasqueradeBit": _moot("no packet is marked: the network plugins masquerade", 14),

@@ -18,10 +18,14 @@ from typing_extensions import override
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+def empty_registry() -> CollectorRegistry:
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client leaves this one function untyped
+    return CollectorRegistry(auto_describe=True)
+
+
 def agent_registry() -> CollectorRegistry:
     """One that tells of this process already."""
-    disable_created_metrics()  # type: ignore[no-untyped-call]  # prometheus_client leaves this one function untyped
-    registry = CollectorRegistry(auto_describe=True)
+    registry = empty_registry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

@@ -18,6 +18,7 @@ from proto import cri_pb2 as cri
 from runtimes.contract import RuntimeService
 from runtimes.errors import NotFound, RuntimeFault
 
+_STREAMS = {"All": "", "Stdout": "stdout", "Stderr": "stderr"}
 _PULL_PROBLEMS = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
 
 
@@ -30,22 +31,24 @@ class InvalidOptions(Exception):
 
 
 class LogHandlers:
-    """`logs_dir`: the folder of all pods' logs; below it no link is followed."""
+    """`logs_dir`: the folder of all pods' logs; below it no link is followed. `split_streams`: stdout or stderr may be asked for
+    alone."""
 
-    def __init__(self, pods: PodLookup, logs_dir: Path | None = None) -> None:
+    def __init__(self, pods: PodLookup, logs_dir: Path | None = None, *, split_streams: bool = False) -> None:
         self._pods = pods
         self._logs_dir = logs_dir
+        self._split_streams = split_streams
 
     async def logs(self, request: web.Request) -> web.StreamResponse:
         try:
-            options = log_options(request.query)
+            options = log_options(request.query, split_streams=self._split_streams)
             previous = boolean(request.query, "previous")
         except Undecodable:
             return web.json_response({"message": "Unable to decode query."}, status=400)
         except InvalidOptions:
             return web.json_response({"message": "Invalid request."}, status=422)
         stream = request.query.get("stream") or "All"
-        if stream != "All":
+        if stream != "All" and not self._split_streams:
             text = (
                 f'unable to return the given log stream: "{stream}". '
                 "Please enable PodLogsQuerySplitStreams feature gate in kubelet"
@@ -100,8 +103,8 @@ class LogHandlers:
         return response
 
 
-def log_options(query: MultiMapping[str]) -> LogOptions:
-    """Raises Undecodable, InvalidOptions."""
+def log_options(query: MultiMapping[str], *, split_streams: bool = False) -> LogOptions:
+    """Raises Undecodable, InvalidOptions. Without `split_streams` the query's stream says nothing."""
     tail = query.get("tailLines", query.get("tail", ""))
     tail_lines = None if tail == "" or (tail == "all" and "tailLines" not in query) else _integer(tail)
     limit_bytes = _integer(query["limitBytes"]) if query.get("limitBytes") else None
@@ -115,6 +118,9 @@ def log_options(query: MultiMapping[str]) -> LogOptions:
         since = _ago(since_seconds)
     if (tail_lines is not None and tail_lines < 0) or (limit_bytes is not None and limit_bytes < 1):
         raise InvalidOptions("out of range")
+    stream = _STREAMS.get(query.get("stream") or "All") if split_streams else ""
+    if stream is None or (stream and tail_lines is not None):  # a tail is of lines of both
+        raise InvalidOptions("stream")
     return LogOptions(
         # the log of an ended run grows no more
         follow=boolean(query, "follow") and not boolean(query, "previous"),
@@ -122,6 +128,7 @@ def log_options(query: MultiMapping[str]) -> LogOptions:
         tail_lines=tail_lines,
         since=since,
         limit_bytes=limit_bytes,
+        stream=stream,
     )
 
 

@@ -5,13 +5,25 @@ from types import MappingProxyType
 
 from aiohttp import web
 
+# Called with the name of a check and whether it passed, for each that /healthz has made.
+CheckObserver = Callable[[str, bool], None]
 NO_CHECKS: Mapping[str, Callable[[], bool]] = MappingProxyType({})
 
 
-class HealthHandlers:
-    """`sync_loop()`: whether the pod engine is moving. `more`: further checks by name."""
+def unobserved(name: str, passed: bool) -> None:
+    return
 
-    def __init__(self, sync_loop: Callable[[], bool], more: Mapping[str, Callable[[], bool]] = NO_CHECKS) -> None:
+
+class HealthHandlers:
+    """`sync_loop()`: whether the pod engine is moving. `more`: further checks by name. `observe` hears how they came out."""
+
+    def __init__(
+        self,
+        sync_loop: Callable[[], bool],
+        more: Mapping[str, Callable[[], bool]] = NO_CHECKS,
+        observe: CheckObserver = unobserved,
+    ) -> None:
+        self._observe = observe
         self._checks: Mapping[str, Callable[[], bool]] = {
             "ping": lambda: True,
             "log": lambda: True,
@@ -25,6 +37,8 @@ class HealthHandlers:
     async def all(self, request: web.Request) -> web.Response:
         excluded = set(request.query.getall("exclude", []))
         results = {name: check() for name, check in self._checks.items() if name not in excluded}
+        for name, passed in results.items():
+            self._observe(name, passed)
         lines = "".join(
             f"[+]{name} excluded: ok\n"
             if name not in results

@@ -27,13 +27,17 @@ IsRunning = Callable[[], Awaitable[bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogOptions:
-    """`tail_lines` None: all. `since`: only lines from then on. `limit_bytes` counts what is sent."""
+    """`tail_lines` None: all. `since`: only lines from then on. `limit_bytes` counts what is sent.
+
+    `stream` (stdout, stderr): only lines of that one; empty: of both.
+    """
 
     follow: bool = False
     timestamps: bool = False
     tail_lines: int | None = None
     since: datetime | None = None
     limit_bytes: int | None = None
+    stream: str = ""
 
 
 async def read_log(path: Path, options: LogOptions, is_running: IsRunning) -> AsyncGenerator[bytes, None]:
@@ -130,7 +134,7 @@ class _Output:
 
     def __init__(self, options: LogOptions) -> None:
         self._options = options
-        self._is_plain = not options.timestamps and options.since is None
+        self._is_plain = not options.timestamps and options.since is None and not options.stream
         self._left = options.limit_bytes
         self._inside_line = False
 
@@ -156,6 +160,8 @@ class _Output:
         line = parse_line(raw)
         if line is None:
             log.debug("not a line of a container log: %r", raw[:80])
+            return
+        if self._options.stream not in ("", line.stream):
             return
         if self._options.since is not None:
             time = parse_time(line.time)

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 from aiohttp import web
 
-_PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
 
 
 async def send_file(request: web.Request, fd: int, content_type: str) -> web.StreamResponse:
@@ -41,7 +41,7 @@ async def send_file(request: web.Request, fd: int, content_type: str) -> web.Str
     response.content_length = end - start
     await response.prepare(request)
     while start < end and request.method != "HEAD":
-        piece = await asyncio.to_thread(os.pread, fd, min(_PIECE_BYTES, end - start), start)
+        piece = await asyncio.to_thread(os.pread, fd, min(PIECE_BYTES, end - start), start)
         if not piece:
             if request.transport is not None:
                 request.transport.abort()

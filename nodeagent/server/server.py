@@ -11,12 +11,14 @@ from typing import Protocol
 
 from aiohttp import web
 
+from nodeagent.server import health, profiles
 from nodeagent.server.auth import Denied, Guard
 from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.configz import Configz
 from nodeagent.server.connections import Connections
 from nodeagent.server.container_logs import LogHandlers
-from nodeagent.server.health import NO_CHECKS, HealthHandlers
+from nodeagent.server.health import NO_CHECKS, CheckObserver, HealthHandlers
+from nodeagent.server.journal import Journal
 from nodeagent.server.pod_lists import PodListHandlers
 from nodeagent.server.pod_lookup import PodLookup
 from nodeagent.server.streams import StreamHandlers
@@ -58,7 +60,8 @@ class ServerSettings:
     later; until then nobody can connect.
 
     `streaming_idle_seconds`: how long an exec, attach or port-forward may be silent; 0: for ever. `pod_logs_dir`: the folder of
-    all pods' logs, `logs_dir`: of the node's. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
+    all pods' logs, `logs_dir`: of the node's. `log_query`: the logs of the node's services can be asked for, `split_log_streams`:
+    one of a container's two streams. `read_only_port`: plain HTTP for everybody, without what enters pods; 0: off.
     """
 
     address: str
@@ -78,14 +81,16 @@ class ServerSettings:
     profiling: bool = True
     debug_flags: bool = True
     logs_dir: Path = Path("/var/log")
+    log_query: bool = False
+    split_log_streams: bool = False
 
 
 class NodeServer:
     """Serves until stopped. Every request but those of the health endpoint passes the guard first.
 
     `healthy`: whether the pod engine is moving. `parts`: further paths. `configz`: the effective configuration to show.
-    `statusz`: the page of the process itself. `debug`: pages that go with the debugging handlers. `checks`: more of /healthz, by
-    name. `observe` hears of every request that has a path here.
+    `pages`: others that say how the process was set up. `debug`: pages that go with the debugging handlers. `checks`: more of
+    /healthz, by name; `observe_check` hears how all came out, `observe` of every request that has a path here.
     """
 
     def __init__(
@@ -97,27 +102,25 @@ class NodeServer:
         *,
         parts: tuple[Routes, ...] = (),
         configz: Callable[[], object] | None = None,
-        statusz: Routes | None = None,
+        pages: tuple[Routes, ...] = (),
         debug: tuple[Routes, ...] = (),
         checks: Mapping[str, Callable[[], bool]] = NO_CHECKS,
         observe: RequestObserver = unobserved,
+        observe_check: CheckObserver = health.unobserved,
     ) -> None:
         self._settings = settings
         self._observe = observe
         self._guard = guard
         self._parts = parts
         # what says how the node is set up, and is for those alone who may ask
-        self._own_pages = (
-            *((Configz(configz),) if configz is not None else ()),
-            *((statusz,) if statusz is not None else ()),
-        )
+        self._own_pages = (*((Configz(configz),) if configz is not None else ()), *pages)
         self._debug_pages = debug
         self._connections = Connections()
-        self._health = HealthHandlers(healthy, checks)
+        self._health = HealthHandlers(healthy, checks, observe_check)
         self._lists = PodListHandlers(pods)
-        self._logs = LogHandlers(pods, settings.pod_logs_dir)
+        self._logs = LogHandlers(pods, settings.pod_logs_dir, split_streams=settings.split_log_streams)
         self._streams = StreamHandlers(pods, settings.streaming_idle_seconds)
-        self._system = SystemHandlers(settings.logs_dir)
+        self._system = SystemHandlers(settings.logs_dir, Journal() if settings.log_query else None)
         self._runners: list[web.AppRunner] = []
 
     async def start(self) -> None:
@@ -210,12 +213,12 @@ class NodeServer:
         settings, system = self._settings, self._system
         logs = system.logs if settings.system_logs else _refuse("logs endpoint is disabled.")
         flags = system.set_verbosity if settings.debug_flags else _refuse("flags endpoint is disabled.")
-        profiling = [] if settings.profiling else [_refuse("profiling endpoint is disabled.")]
+        refused = [web.route("*", f"{profiles.PATH}{{tail:(/.*)?}}", _refuse("profiling endpoint is disabled."))]
         return [
-            web.get("/logs", logs) if not settings.system_logs else web.get("/logs", _to_folder),
+            web.get("/logs", logs),
             web.get("/logs/{path:.*}", logs),
             web.put("/debug/flags/v", flags),
-            *(web.route("*", "/debug/pprof{tail:(/.*)?}", handler) for handler in profiling),
+            *(profiles.Profiles().routes() if settings.profiling else refused),
         ]
 
     @web.middleware
@@ -271,7 +274,3 @@ def _refuse(text: str) -> Handler:
         return web.Response(status=405, text=text)
 
     return refuse
-
-
-async def _to_folder(request: web.Request) -> web.StreamResponse:
-    return web.Response(status=301, headers={"Location": "/logs/"})

@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from nodeagent.metrics.cadvisor import Measured, cadvisor_page
+from nodeagent.metrics.health import HealthMetrics
 from nodeagent.metrics.machine import MachineMetrics
 from nodeagent.metrics.probes import ProbeMetrics
 from nodeagent.metrics.registry import expose, registered
@@ -29,12 +30,14 @@ class StatsHandlers:
         *,
         registry: CollectorRegistry,
         probes: ProbeMetrics | None = None,
+        health: HealthMetrics | None = None,
     ) -> None:
         self._node_name = node_name
         self._statistics = statistics
         self._machine = MachineMetrics(machine)
         self._registry = registry
         self._probe_metrics = probes
+        self._health = health or HealthMetrics()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -44,6 +47,7 @@ class StatsHandlers:
             web.get("/metrics/resource", self.resource),
             web.get("/metrics/cadvisor", self.containers),
             web.get("/metrics/probes", self.probes),
+            web.get("/metrics/slis", self.slis),
         ]
 
     async def summary(self, request: web.Request) -> web.Response:
@@ -78,6 +82,9 @@ class StatsHandlers:
         return web.Response(
             body=expose(self._probe_metrics.collect() if self._probe_metrics is not None else ()), headers=_TEXT
         )
+
+    async def slis(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._health.text(), headers=_TEXT)
 
     async def agent(self, request: web.Request) -> web.Response:
         ask = self._statistics

@@ -1,7 +1,7 @@
 """/statusz: what this process is and what its parts do, as text for people or as JSON for programs.
 
-The text, and the JSON that is asked for by `STRUCTURED`, are those of the other components of a cluster (component-base,
-zpages), with our parts added. Anything else is not acceptable: 406.
+The text, and the JSON that is asked for by `STRUCTURED`, are those of a cluster's other components, with our parts added.
+Anything else is not acceptable: 406.
 """
 
 import json
@@ -12,16 +12,11 @@ from typing import Protocol
 
 from aiohttp import web
 
+from nodeagent.server import zpages
 from nodeagent.version import KUBERNETES_VERSION, agent_version
 
-COMPONENT = "nodeagent"
-STRUCTURED = "application/json;v=v1alpha1;g=config.k8s.io;as=Statusz"
-_PARAMETERS = frozenset({"v=v1alpha1", "g=config.k8s.io", "as=Statusz"})
-_PLAIN = ("", "*/*", "text/*", "text/plain")
-_WARNING = (
-    "Warning: This endpoint is not meant to be machine parseable, has no formatting compatibility guarantees and is for "
-    "debugging purposes only."
-)
+KIND = "Statusz"
+STRUCTURED = zpages.structured(KIND)
 
 
 class PartStatus(Protocol):
@@ -54,20 +49,20 @@ class Statusz:
         return [web.get("/statusz", self.show)]
 
     async def show(self, request: web.Request) -> web.Response:
-        match _wanted(request.headers.get("Accept", "")):
+        match zpages.wanted(request.headers.get("Accept", ""), KIND):
             case "text":
                 return web.Response(text=self._text(_paths(request.app)))
             case "json":
                 body = json.dumps(self._document(_paths(request.app)))
                 return web.Response(text=body, content_type="application/json")
-        return web.Response(status=406, text="unsupported media type\n")
+        return zpages.not_acceptable()
 
     def _text(self, paths: Sequence[str]) -> str:
         seconds = self._up_seconds()
         lines = [
             "",
-            f"{COMPONENT} statusz",
-            _WARNING,
+            f"{zpages.COMPONENT} statusz",
+            zpages.WARNING,
             "",
             f"Started: {self._started_at:%a %b %e %H:%M:%S %Z %Y}",
             f"Up: {seconds // 3600} hr {seconds // 60 % 60:02d} min {seconds % 60:02d} sec",
@@ -85,9 +80,7 @@ class Statusz:
 
     def _document(self, paths: Sequence[str]) -> dict[str, object]:
         return {
-            "kind": "Statusz",
-            "apiVersion": "config.k8s.io/v1alpha1",
-            "metadata": {"name": COMPONENT},
+            **zpages.head(KIND),
             "startTime": _stamp(self._started_at),
             "uptimeSeconds": self._up_seconds(),
             "pythonVersion": platform.python_version(),
@@ -103,18 +96,6 @@ class Statusz:
 
     def _up_seconds(self) -> int:
         return max(0, int((self._now() - self._started_at).total_seconds()))
-
-
-def _wanted(accept: str) -> str:
-    """ "text", "json", or empty: nothing of what the client accepts can be had."""
-    for each in accept.split(","):
-        kind, *parameters = (part.strip() for part in each.split(";"))
-        given = {part for part in parameters if not part.startswith("q=")}
-        if kind in _PLAIN and not given:
-            return "text"
-        if kind == "application/json" and given == _PARAMETERS:
-            return "json"
-    return ""
 
 
 def _paths(app: web.Application) -> list[str]:

@@ -11,7 +11,7 @@ from runtimes.cri.calls import Call
 from runtimes.cri.changes import Changes
 from runtimes.cri.endpoint import Endpoint
 from runtimes.cri.subscription import Subscription
-from runtimes.deadlines import exec_deadline, no_deadline, sandbox_deadline, stop_deadline
+from runtimes.deadlines import checkpoint_deadline, exec_deadline, no_deadline, sandbox_deadline, stop_deadline
 
 
 class CRIRuntime:
@@ -39,6 +39,9 @@ class CRIRuntime:
     list_containers = Call(cri.ListContainersRequest, cri.ListContainersResponse, pieces=cri.StreamContainersResponse)
     update_container_resources = Call(cri.UpdateContainerResourcesRequest, cri.UpdateContainerResourcesResponse)
     reopen_container_log = Call(cri.ReopenContainerLogRequest, cri.ReopenContainerLogResponse)
+    checkpoint_container = Call(
+        cri.CheckpointContainerRequest, cri.CheckpointContainerResponse, deadline=checkpoint_deadline
+    )
     exec_sync = Call(cri.ExecSyncRequest, cri.ExecSyncResponse, deadline=exec_deadline)
     exec = Call(cri.ExecRequest, cri.ExecResponse)
     attach = Call(cri.AttachRequest, cri.AttachResponse)

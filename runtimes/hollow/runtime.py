@@ -316,6 +316,10 @@ class HollowRuntime(RuntimeService):
         return cri.ReopenContainerLogResponse()
 
     @override
+    async def checkpoint_container(self, request: cri.CheckpointContainerRequest) -> cri.CheckpointContainerResponse:
+        raise errors.NotSupported("hollow containers have nothing to keep")
+
+    @override
     async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
         if self._container(request.container_id).status.state != cri.CONTAINER_RUNNING:
             raise errors.WrongState(f"container {request.container_id} is not running")

@@ -278,6 +278,13 @@ class OCIRuntime(RuntimeService, LocalStreaming):
     # streams ---------------------------------------------------------------------------------------------------------
 
     @override
+    async def checkpoint_container(self, request: cri.CheckpointContainerRequest) -> cri.CheckpointContainerResponse:
+        self._live.core.registry.container(request.container_id)
+        raise errors.NotSupported(
+            f"runtime {self._config.name}: this engine does not drive CRIU, which checkpoints need"
+        )
+
+    @override
     async def exec_sync(self, request: cri.ExecSyncRequest) -> cri.ExecSyncResponse:
         return await self._live.streaming.exec_sync(request)
 

@@ -37,6 +37,7 @@ _OF_CONTAINER: Mapping[str, _Verb] = {
     "ContainerStatus": lambda service: service.container_status,
     "UpdateContainerResources": lambda service: service.update_container_resources,
     "ReopenContainerLog": lambda service: service.reopen_container_log,
+    "CheckpointContainer": lambda service: service.checkpoint_container,
     "ExecSync": lambda service: service.exec_sync,
     "ContainerStats": lambda service: service.container_stats,
 }

@@ -1,5 +1,6 @@
 """The gRPC server: both services of the CRI on one unix socket."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import grpc.aio
@@ -9,6 +10,7 @@ from runtimes.linux.unix_socket import SCHEME, AddressTaken, SocketPath
 from runtimes.registry import RuntimeRegistry
 from runtimes.serve.calls import handler
 from runtimes.serve.image_verbs import ImageVerbs
+from runtimes.serve.older_peer import Feature, older
 from runtimes.serve.router import Router
 from runtimes.serve.runtime_verbs import RuntimeVerbs
 from runtimes.serve.streams import StreamingURLs
@@ -25,15 +27,23 @@ _OPTIONS = (
 class CRIServer:
     """Serves started runtimes; what becomes of them is their owner's business. `start` once, `stop` repeatable.
 
-    `denial`: what every verb is answered that does more than look; None: a client may do everything.
+    `denial`: what every verb is answered that does more than look; None: a client may do everything. `without`: what an older
+    peer has not.
     """
 
     def __init__(
-        self, path: Path, runtimes: RuntimeRegistry, *, streams: StreamingURLs, version: str, denial: str | None = None
+        self,
+        path: Path,
+        runtimes: RuntimeRegistry,
+        *,
+        streams: StreamingURLs,
+        version: str,
+        denial: str | None = None,
+        without: Iterable[Feature] = (),
     ) -> None:
         router = Router(runtimes)
         self._runtime_verbs = RuntimeVerbs(router, streams, version)
-        self._services = (self._runtime_verbs.service(), ImageVerbs(router).service())
+        self._services = (older(self._runtime_verbs.service(), without), ImageVerbs(router).service())
         self._denial = denial
         self._place = SocketPath(path)
         self._server: grpc.aio.Server | None = None

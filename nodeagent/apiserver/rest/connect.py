@@ -30,6 +30,16 @@ _STREAMS = {"stdin": "input", "stdout": "output", "stderr": "error", "tty": "tty
 # not the client's credentials; and what belongs to the connection from the client only
 _DROPPED = frozenset({"authorization", "host", "cookie"})
 _ACTING_AS = impersonation.PREFIX
+# what a reader needs to make anything of the answer's body
+_OF_BODY = (
+    "Content-Type",
+    "Content-Encoding",
+    "Content-Range",
+    "Accept-Ranges",
+    "Last-Modified",
+    "Allow",
+    "Retry-After",
+)
 _HOP = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"})
 
 
@@ -143,8 +153,8 @@ class Connections:
         async with answer:
             if log and answer.status != 200:
                 raise log_error(answer.status, await answer.content.read(ERROR_BODY_LIMIT_BYTES))
-            media = "text/plain" if log else answer.headers.get("Content-Type", "text/plain")
-            response = web.StreamResponse(status=answer.status, headers={"Content-Type": media})
+            passed = {} if log else {name: answer.headers[name] for name in _OF_BODY if name in answer.headers}
+            response = web.StreamResponse(status=answer.status, headers={"Content-Type": "text/plain", **passed})
             response.enable_chunked_encoding()
             await response.prepare(http)
             # either side may go away in the middle of a log: the other then sees the end

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -70,6 +71,40 @@ def served(demo_image: Path) -> Iterator[Served]:
         yield place
 
 
+LEFT_OUT = ("runtime-config", "events", "metrics", "user-namespaces", "recursive-read-only", "strict-groups")
+
+
+def handler_features(node: NodeUnderTest) -> dict[str, Any] | None:
+    """Of the default one, as the Node has them; with what is said of all. None: the peer has not answered."""
+    found = node.api.get(f"api/v1/nodes/{node.name}")
+    assert found is not None
+    handlers = {handler["name"]: handler["features"] for handler in found["status"].get("runtimeHandlers", ())}
+    return {**handlers["runc"], **found["status"]["features"]} if "runc" in handlers else None
+
+
+def without_features(node: NodeUnderTest) -> bool:
+    found = handler_features(node)
+    return found is not None and not any(found.values())
+
+
+def check_older_peer(node: NodeUnderTest, served: Served) -> None:
+    """The same peer as an older release: what it does not say that it can do is not told of the node, and pods that need it wait;
+    without events its pods' ends are found by looking."""
+    newer = handler_features(node)
+    assert newer is not None
+    assert (newer["recursiveReadOnlyMounts"], newer["supplementalGroupsPolicy"]) == (True, True)
+    served.end()
+    served.start(*(f"--without={feature}" for feature in LEFT_OUT))
+    eventually(lambda: without_features(node), "an older peer")
+    strict = pod_object("strict", "sleep", "100000", securityContext={"supplementalGroupsPolicy": "Strict"})
+    node.apply(strict, pod_object("ends", "sh", "-c", "sleep 1; exit 3", restartPolicy="Never"))
+    node.pod_when("ends", lambda pod: pod["status"].get("phase") == "Failed")
+    assert node.pod("strict")["status"].get("phase") != "Running"
+    served.end()
+    served.start()
+    eventually(lambda: handler_features(node) == newer, "a newer peer")
+
+
 def test_a_node_on_a_served_runtime(own_node: Callable[..., NodeUnderTest], served: Served) -> None:
     """A node whose only runtimes are behind `nodeagent runtime serve`: pods are Ready with addresses of its network, under
     the handler that their RuntimeClass names; kubectl logs, exec with input and exit code, and cp work; the server's
@@ -100,6 +135,7 @@ def test_a_node_on_a_served_runtime(own_node: Callable[..., NodeUnderTest], serv
     served.start()
     node.apply(pod_object("three", "sleep", "100000"))
     node.running("three")
+    check_older_peer(node, served)
     again = node.running("one")["status"]["containerStatuses"][0]
     assert (again["containerID"], again["restartCount"]) == (container_id, 0)
     node.kubectl("delete", "pods", "--all", "--grace-period=1")

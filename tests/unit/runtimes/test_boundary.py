@@ -64,7 +64,12 @@ def failing(error: BaseException) -> Runtime:
 
 
 def request_of(verb: str) -> Any:
-    return {"stop_container": cri.StopContainerRequest(), "exec_sync": cri.ExecSyncRequest()}.get(verb, REQUEST)
+    looked_into = {
+        "stop_container": cri.StopContainerRequest(),
+        "exec_sync": cri.ExecSyncRequest(),
+        "checkpoint_container": cri.CheckpointContainerRequest(),
+    }
+    return looked_into.get(verb, REQUEST)
 
 
 def test_every_verb_of_the_contract_is_behind_it() -> None:

@@ -1,15 +1,16 @@
 """`nodeagent runtime serve`: its options, and which runtimes it serves."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from nodeagent import cri_server
 from nodeagent.cli.app import app
 from nodeagent.config import Config, KubeletConfiguration, NodeAgentConfiguration, Options, RuntimeSettings
-from nodeagent.cri_server import ServeError, local
+from nodeagent.cri_server import READ_ONLY, Listen, ServeError, local
+from runtimes.serve.older_peer import Feature
 
 RUNNER = CliRunner()
 
@@ -18,21 +19,24 @@ def test_serve_hands_everything_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every option arrives; the server's exit code is ours. Writable is the default: the state has no other owner."""
     seen: list[Any] = []
 
-    class Server:
-        @staticmethod
-        def run(config: Config, listen: str, handlers: list[str], *, read_only: bool) -> int:
-            seen.append((config.options, listen, list(handlers), read_only))
-            return 1
+    def run(config: Config, listen: Listen, handlers: list[str]) -> int:
+        seen.append((config.options, listen, list(handlers)))
+        return 1
 
-    monkeypatch.setitem(sys.modules, "nodeagent.cri_server", Server)
+    monkeypatch.setattr(cri_server, "run", run)
     arguments = ["runtime", "serve", "--listen", "unix:///x.sock", "--handler", "a", "--handler", "b", "--read-only"]
     arguments += ["--state-dir", "/s", "--run-dir", "/x", "--log-level", "debug", "--log-format", "json"]
+    arguments += ["--without", "events", "--without", "strict-groups"]
     assert RUNNER.invoke(app, arguments).exit_code == 1
     options = Options(state_dir=Path("/s"), run_dir=Path("/x"), log_level="debug", log_format="json")
     assert RUNNER.invoke(app, ["runtime", "serve"]).exit_code == 1
     assert seen == [
-        (options, "unix:///x.sock", ["a", "b"], True),
-        (Options(), "unix:///run/nodeagent/cri.sock", [], False),
+        (
+            options,
+            Listen(address="unix:///x.sock", denial=READ_ONLY, without=(Feature.EVENTS, Feature.STRICT_GROUPS)),
+            ["a", "b"],
+        ),
+        (Options(), Listen(address="unix:///run/nodeagent/cri.sock"), []),
     ]
 
 
@@ -40,6 +44,7 @@ def test_serve_hands_everything_over(monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "complaint"),
     [
         (["--listen", "/run/x.sock"], "'/run/x.sock' is not a unix socket such as"),
+        (["--without", "bugs"], "'bugs' is none of runtime-config, events"),
         (["--log-level", "loud"], "'loud' is none of"),
         (["--config", "/nowhere/at/all"], "/nowhere/at/all:1: cannot be read"),
     ],

@@ -55,6 +55,28 @@ async def test_parameters(with_log, query, answer):
 
 
 @pytest.mark.parametrize(
+    ("query", "answer"),
+    [
+        ("", (200, "one\ntwo\nthree\n")),
+        ("?stream=All&tailLines=1", (200, "three\n")),
+        ("?stream=Stdout", (200, "one\nthree\n")),
+        ("?stream=Stderr", (200, "two\n")),
+        ("?stream=Stdout&sinceTime=2026-01-01T00:00:10Z&timestamps=1", (200, "2026-01-01T00:00:20.000000000Z three\n")),
+        ("?stream=Stdout&limitBytes=6", (200, "one\nth")),
+        ("?stream=Stdout&tailLines=1", (422, '{"message": "Invalid request."}')),
+        ("?stream=stdout", (422, '{"message": "Invalid request."}')),
+    ],
+)
+async def test_split_streams(make_endpoint, tmp_path, query, answer):
+    """With the gate open one stream can be had alone, but no tail of it: tails are counted over both."""
+    endpoint = await make_endpoint(settings={"split_log_streams": True})
+    path = tmp_path / "0.log"
+    path.write_text(LOG)
+    endpoint.runtime.statuses["c1"] = cri.ContainerStatus(id="c1", log_path=str(path), state=cri.CONTAINER_RUNNING)
+    assert await endpoint.get(PATH + query) == answer
+
+
+@pytest.mark.parametrize(
     ("path", "answer"),
     [
         ("/containerLogs/default/none/main", (404, 'pod "none" does not exist')),

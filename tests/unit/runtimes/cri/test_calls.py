@@ -29,11 +29,11 @@ def test_every_verb_is_one_of_the_protocols(kind: type) -> None:
 
 
 def test_no_verb_is_missing() -> None:
-    """Whatever the CRI lists and does can be asked; events and streams have a way of their own."""
+    """Whatever the CRI lists and does can be asked; events have a way of their own."""
     ours = {call.method for kind in CLASSES for call in calls(kind).values()}
     ours |= {call.stream for kind in CLASSES for call in calls(kind).values()}
     theirs = {method.name for service in cri.DESCRIPTOR.services_by_name.values() for method in service.methods}
-    assert theirs - ours == {"GetContainerEvents", "CheckpointContainer"}
+    assert theirs - ours == {"GetContainerEvents"}
 
 
 async def test_a_verb_is_made_once() -> None:

@@ -62,7 +62,7 @@ async def test_a_bug_is_internal_and_a_long_story_is_cut(serve: Any, refused: An
 
 
 async def test_every_method_is_there(serve: Any) -> None:
-    """No method of either service is unknown to the server; only checkpoints are something that the engine cannot do."""
+    """No method of either service is unknown to the server: what one cannot do, its runtime says."""
     lacking = []
     async with serve() as (_, runtime, images):
         for name, streaming in methods():
@@ -75,7 +75,7 @@ async def test_every_method_is_there(serve: Any) -> None:
             except grpc.aio.AioRpcError as error:
                 if error.code() is grpc.StatusCode.UNIMPLEMENTED:
                     lacking.append((name, error.details()))
-    assert lacking == [("CheckpointContainer", "CheckpointContainer is not supported by this runtime")]
+    assert lacking == []
 
 
 async def test_a_read_only_socket_changes_nothing(serve: Any) -> None:
