@@ -37,6 +37,7 @@ from runtimes.kube import quantity
 from runtimes.kube.duration import seconds
 
 SETTLE_SECONDS = 2.0
+SHUTTING_DOWN = "node is shutting down"  # against Ready, docs/facts/node-resources.md 8.3
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
@@ -106,7 +107,7 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            errors=(trouble, csi.records.trouble),
+            errors=(trouble, csi.records.trouble, lambda: SHUTTING_DOWN if state.shutting_down else ""),
             volumes_in_use=volumes.in_use,
         ),
         cluster.own_node,

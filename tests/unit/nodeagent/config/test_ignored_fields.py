@@ -47,7 +47,7 @@ def test_what_is_told() -> None:
         "cpuManagerPolicy": "none",
         "rotateCertificates": True,
         "serverTLSBootstrap": False,
-        "shutdownGracePeriod": "30s",
+        "qosReserved": {"memory": "50%"},
         "featureGates": {"NodeSwap": True},
         "memorySwap": {},
         "logging": {"vmodule": [], "format": "json"},
@@ -55,7 +55,7 @@ def test_what_is_told() -> None:
     told = ignored_settings(given, ACTED_ON)
     assert [(each.field, each.promise) for each in told] == [
         ("rotateCertificates", True),
-        ("shutdownGracePeriod", True),
+        ("qosReserved", True),
         ("contentType", False),
         ("featureGates.NodeSwap", False),
     ]
