@@ -12,10 +12,18 @@ from nodeagent.pods.manager import PodManager
 from nodeagent.shutdown.groups import groups_of
 from nodeagent.shutdown.manager import ShutdownManager, Surroundings
 from nodeagent.shutdown.record import ShutdownRecord
+from nodeagent.sources.merger import PodMerger
 
 
 async def start_shutdown_manager(
-    scope: Scope, config: Config, host: Host, folders: Folders, state: NodeState, pods: PodManager, events: Events
+    scope: Scope,
+    config: Config,
+    host: Host,
+    folders: Folders,
+    state: NodeState,
+    pods: PodManager,
+    merger: PodMerger,
+    events: Events,
 ) -> None:
     """A machine without logind runs pods all the same; the board says that its shutdown does not wait for them."""
     kubelet = config.kubelet
@@ -26,6 +34,11 @@ async def start_shutdown_manager(
         raise Skip("shutdownGracePeriod: 0s")
     record = ShutdownRecord(folders.root)
     shutdown_metrics.register(host.metrics, record)
+
+    async def pods_known() -> None:
+        if not merger.all_seen:
+            await merger.complete()
+
     name = "shutdown"
     manager = ShutdownManager(
         groups,
@@ -34,6 +47,7 @@ async def start_shutdown_manager(
         NodeEvents(events, config.node_name),
         record,
         scope.condition(name),
+        pods_known=pods_known,
         now=host.now,
         surroundings=Surroundings(),
     )

@@ -52,15 +52,21 @@ class Pods(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """`bus`: its address, None: the system's. `drop_ins`: where logind is configured. `sleep`: between two tries."""
+    """`bus`: its address, None: the system's. `drop_ins`: where logind is configured. `sleep`: between two tries.
+    `known_seconds`: so long the pods may take to be known; an API that does not answer holds up no machine.
+    """
 
     bus: str | None = None
     drop_ins: Path = DROP_INS
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    known_seconds: float = 10.0
 
 
 class ShutdownManager:
-    """`groups`: at least one, the lowest priority first. `health`: told while a shutdown would not wait for pods."""
+    """`groups`: at least one, the lowest priority first. `health`: told while a shutdown would not wait for pods.
+
+    `pods_known` returns when every source of pods has told of its own. A new agent does not know yet what runs.
+    """
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class ShutdownManager:
         record: ShutdownRecord,
         health: LoopHealth,
         *,
+        pods_known: Callable[[], Awaitable[None]],
         now: Callable[[], datetime],
         surroundings: Surroundings,
     ) -> None:
@@ -80,6 +87,7 @@ class ShutdownManager:
         self._node_events = node_events
         self._record = record
         self._health = health
+        self._pods_known = pods_known
         self._now = now
         self._surroundings = surroundings
         self._lock: int | None = None
@@ -151,12 +159,21 @@ class ShutdownManager:
         """Tell the API, end the pods, then let the machine go on; whatever goes wrong, it is not held up for longer."""
         try:
             self._node_events.node_event(NORMAL, _EVENT, "Shutdown manager detected shutdown event")
+            await self._know_pods()
             self._state.set_shutting_down(True)
             await self._record.began(self._now())
             await self._end_pods()
             await self._record.ended(self._now())
         finally:
             self._let_go()
+
+    async def _know_pods(self) -> None:
+        """Pods that run are taken over first: once the node shuts down they would be rejected, and killed without notice."""
+        try:
+            async with asyncio.timeout(self._surroundings.known_seconds):
+                await self._pods_known()
+        except TimeoutError:
+            log.warning("the node shuts down, and not all of its pods are known")
 
     async def _cancelled(self, logind: Logind) -> None:
         """Pods that have ended stay so; new ones are welcome again."""

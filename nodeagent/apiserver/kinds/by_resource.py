@@ -3,6 +3,7 @@
 from nodeagent.apiserver.contract import KindHooks
 from nodeagent.apiserver.kinds.base import Kind
 from nodeagent.apiserver.kinds.config import ConfigMapKind, SecretKind
+from nodeagent.apiserver.kinds.disruption_budgets import DisruptionBudgetKind
 from nodeagent.apiserver.kinds.namespaces import NamespaceKind
 from nodeagent.apiserver.kinds.network import EndpointsKind, EndpointSliceKind, ServiceKind
 from nodeagent.apiserver.kinds.nodes import NodeKind
@@ -42,6 +43,7 @@ _KINDS: dict[str, Kind] = {
     "persistentvolumes": PersistentVolumeKind(),
     "podcertificaterequests.certificates.k8s.io": PodCertificateRequestKind(),
     "pods": PodKind(),
+    "poddisruptionbudgets.policy": DisruptionBudgetKind(),
     "priorityclasses.scheduling.k8s.io": PriorityClassKind(),
     "runtimeclasses.node.k8s.io": RuntimeClassKind(),
     "secrets": SecretKind(),

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects import disruption
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.delete import check_preconditions, delete
@@ -56,7 +57,7 @@ def _conflict(name: str, why: str) -> ApiError:
 
 
 def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """POST pods/NAME/eviction: mark why, then delete. There are no disruption budgets here that could refuse."""
+    """POST pods/NAME/eviction: mark why, then delete. Raises `ApiError` as `disruption.grant`, 404, 409."""
     eviction = accept(
         PODS,
         body,
@@ -75,6 +76,7 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
     pod = engine.opened(PODS, current)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
+        disruption.grant(engine, pod, ctx)
         _set_condition(
             pod,
             {

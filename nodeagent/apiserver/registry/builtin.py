@@ -263,6 +263,15 @@ _GROUPS = (
         unconditional_update=False,
     ),
     Resource(
+        plural="poddisruptionbudgets",
+        kind="PodDisruptionBudget",
+        group="policy",
+        short_names=("pdb",),
+        table=cluster.DISRUPTION_BUDGETS,
+        generation=True,
+        subresources=(STATUS,),
+    ),
+    Resource(
         plural="priorityclasses",
         kind="PriorityClass",
         group="scheduling.k8s.io",

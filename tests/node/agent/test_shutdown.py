@@ -108,7 +108,8 @@ def pods_end_before_the_machine(node: NodeUnderTest, machine: Logind, announce: 
     ends = [pods[name]["status"]["containerStatuses"][0]["state"]["terminated"] for name in ("a", "critical")]
     assert ends[0]["finishedAt"] <= ends[1]["finishedAt"]
     late = node.pod_when("late", finished)["status"]
-    assert (late["reason"], late["message"]) == ("NodeShutdown", "Pod was rejected as the node is shutting down.")
+    rejected = "Pod was rejected: Pod was rejected as the node is shutting down."
+    assert (late["reason"], late["message"]) == ("NodeShutdown", rejected)
     record = json.loads((node.root_dir / "graceful_node_shutdown_state").read_text())
     assert "0001" < record["startTime"] <= record["endTime"]
 

@@ -37,18 +37,31 @@ class Node(Events):
         self.terminations: dict[str, Termination] = {}
         self.pods: list[AgentPod] = []
         self.stuck: set[str] = set()
+        self.known = asyncio.Event()
+        self.known.set()
         self.record = ShutdownRecord(folder)
         self.troubles: list[str] = [""]
         self.logind = logind
-        surroundings = Surroundings(bus=logind.address, drop_ins=logind.drop_ins, sleep=self._sleep)
+        surroundings = Surroundings(bus=logind.address, drop_ins=logind.drop_ins, sleep=self._sleep, known_seconds=0.3)
         node_events, health = NodeEvents(self, "n"), self
         self.manager = ShutdownManager(
-            groups, self, state, node_events, self.record, health, now=lambda: NOW, surroundings=surroundings
+            groups,
+            self,
+            state,
+            node_events,
+            self.record,
+            health,
+            pods_known=self._pods_known,
+            now=lambda: NOW,
+            surroundings=surroundings,
         )
 
     def add(self, name: str, priority: int = 0, grace: int = 30) -> None:
         spec = {"containers": [{"name": "c"}], "priority": priority, "terminationGracePeriodSeconds": grace}
         self.pods.append(agent_pod({"metadata": {"name": name, "uid": name}, "spec": spec}))
+
+    async def _pods_known(self) -> None:
+        await self.known.wait()
 
     async def _sleep(self, _: float) -> None:
         await asyncio.sleep(0.01)
@@ -221,3 +234,19 @@ async def test_a_signal_that_was_missed(state: NodeState, tmp_path: Path) -> Non
         assert not node.state.shutting_down
     assert node.diary.count("p has ended") == 1
     assert node.diary[-1] == "Normal Shutdown: Shutdown manager detected shutdown cancellation"
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["in time", "never"])
+async def test_an_agent_that_has_just_started(state: NodeState, tmp_path: Path, in_time: bool) -> None:
+    """What runs is known before the node takes no pods any more; an API that does not answer holds up no machine."""
+    async with at_work(state, tmp_path) as node:
+        node.known.clear()
+        await node.logind.when_held(True)
+        node.logind.announce(True)
+        await until(lambda: bool(node.diary))
+        if in_time:
+            assert not state.shutting_down
+            node.add("p")
+            node.known.set()
+        await node.logind.when_held(False)
+        assert state.shutting_down and ("p has ended" in node.diary) is in_time
