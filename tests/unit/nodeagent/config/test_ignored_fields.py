@@ -54,12 +54,12 @@ def test_what_is_told() -> None:
     }
     told = ignored_settings(given, ACTED_ON)
     assert [(each.field, each.promise) for each in told] == [
-        ("rotateCertificates", True),
         ("qosReserved", True),
+        ("rotateCertificates", True),
         ("contentType", False),
         ("featureGates.NodeSwap", False),
     ]
-    assert str(told[0]).startswith("rotateCertificates (the client certificate is not renewed by CSR: ")
+    assert str(told[1]).startswith("rotateCertificates (the client certificate is not renewed by CSR: ")
 
 
 def test_a_field_without_an_entry() -> None:
