@@ -18,6 +18,8 @@ from runtimes.kube.json_object import JsonObject
 
 SUCCESS = msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 _BINDING = "pods/binding"
+_EVICTION = "policy/v1"
+_OLD_EVICTION = "policy/v1beta1"  # what kubectl before 1.22 sends; the two are the same
 
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
@@ -58,13 +60,15 @@ def _conflict(name: str, why: str) -> ApiError:
 
 def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
     """POST pods/NAME/eviction: mark why, then delete. Raises `ApiError` as `disruption.grant`, 404, 409."""
+    if isinstance(body, dict) and body.get("apiVersion") == _OLD_EVICTION:
+        body = {**body, "apiVersion": _EVICTION}
     eviction = accept(
         PODS,
         body,
         ctx,
         options,
         kind="Eviction",
-        group_version="policy/v1",
+        group_version=_EVICTION,
     )
     settle_namespace(eviction, ctx)
     if eviction["metadata"].get("name") != ctx.name:
