@@ -7,6 +7,7 @@ and they stop in reverse.
 import asyncio
 import gc
 import logging
+import os
 import signal
 
 import uvloop
@@ -32,7 +33,9 @@ from nodeagent.assembly import (
     resources,
     runtimes,
     server,
+    service_manager,
     services,
+    shutdown,
     sources,
     stats,
     steps,
@@ -56,6 +59,7 @@ from nodeagent.standalone import APINotStarted
 from nodeagent.standby import Standby
 from runtimes.errors import RuntimeFault
 from runtimes.linux import allocator
+from runtimes.linux.service_manager import READY, STOPPING, ServiceManager
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +123,7 @@ PARTS = (
     Part("orphans", pods.start_orphans),
     Part("pod services", pods.start_services),
     Part("pods", pods.start_pods, stop_seconds=PODS_STOP_SECONDS),
+    Part("graceful shutdown", shutdown.start_shutdown_manager),
     Part("pod resources", resources.start_pod_resources),
     Part("statistics", stats.start_statistics),
     Part("image garbage", images.start_image_garbage),
@@ -134,6 +139,7 @@ PARTS = (
     Part("registration", node.start_registration),
     Part("server", server.start_server),
     Part("CRI socket", cri_socket.start_cri_server),
+    Part("watchdog", service_manager.start_watchdog),
 )
 
 GC_THRESHOLDS = (
@@ -141,6 +147,8 @@ GC_THRESHOLDS = (
     20,
     100,
 )  # looking for cycles at the default 700 took a tenth of the agent's time; there are few
+
+NOBODY = ServiceManager("")  # the agent was started by hand
 
 # Errors that an operator, or the machine, causes: logged without a traceback.
 FORESEEN = (
@@ -157,14 +165,23 @@ FORESEEN = (
 )
 
 
-def agent(config: Config, host: Host, board: Board, standby: Standby | None = None) -> RunningParts:
+def agent(
+    config: Config, host: Host, board: Board, standby: Standby | None = None, service_manager: ServiceManager = NOBODY
+) -> RunningParts:
     """One agent. Many may run in one loop, each with a host of its own. `standby`: is to be its embedded API."""
-    given = {Config: config, Host: host, Board: board, ManagerHandle: ManagerHandle()}
+    given = {
+        Config: config,
+        Host: host,
+        Board: board,
+        ManagerHandle: ManagerHandle(),
+        ServiceManager: service_manager,
+    }
     return RunningParts(PARTS, given | ({Standby: standby} if standby is not None else {}), board)
 
 
 def run(config: Config, standby: Standby | None = None) -> int:
     """Run the agent until SIGTERM or SIGINT; the process's exit status. `standby`: as of `agent`."""
+    service_manager = ServiceManager.taken_from(os.environ)
     allocator.return_what_is_freed()
     logs.configure(logs.settings_of(config))
     open_files.raise_limit(config.kubelet.maxOpenFiles)
@@ -173,14 +190,14 @@ def run(config: Config, standby: Standby | None = None) -> int:
         log.warning("%s", remark)
     up = asyncio.Event()
     try:
-        uvloop.run(_run(config, up, standby))
+        uvloop.run(_run(config, up, standby, service_manager))
     except Exception as error:
         tell(error, up=up.is_set())
         return status_of(error)
     return 0
 
 
-async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> None:
+async def _run(config: Config, up: asyncio.Event, standby: Standby | None, service_manager: ServiceManager) -> None:
     stop = asyncio.Event()
     loop, own = asyncio.get_running_loop(), asyncio.current_task()
 
@@ -195,14 +212,16 @@ async def _run(config: Config, up: asyncio.Event, standby: Standby | None) -> No
     preflight.check(config, host)
     board = Board(host.now)
     try:
-        async with agent(config, host, board, standby) as parts:
+        async with agent(config, host, board, standby, service_manager) as parts:
             gc.collect()
             gc.freeze()  # what exists now lives as long as the agent
             gc.set_threshold(*GC_THRESHOLDS)
             log.info("parts: %s", board.summary())
             log.info("node %s is up", config.node_name)
             up.set()
+            service_manager.tell(READY, status=f"node {config.node_name}: {board.summary()}")
             await parts.until(stop)
+            service_manager.tell(STOPPING, status="stopping; pods keep running")
             log.info("stopping; pods keep running")
     except asyncio.CancelledError:
         if not stop.is_set():

@@ -41,8 +41,8 @@ class RenewedCredentials(Credentials):
         return self._chosen
 
     @override
-    def rejected(self) -> None:
-        self._configured.rejected()
+    def rejected(self, authorization: str | None) -> None:
+        self._configured.rejected(authorization)
 
     async def in_use(self) -> x509.Certificate | None:
         """The certificate that is to be used now; None: there is none that can be read. Raises nothing."""

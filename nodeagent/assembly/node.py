@@ -41,6 +41,7 @@ from runtimes.kube.duration import seconds
 from runtimes.linux.cgroups.contract import LIMITING
 
 SETTLE_SECONDS = 2.0
+SHUTTING_DOWN = "node is shutting down"  # against Ready, docs/facts/node-resources.md 8.3
 
 
 async def start_state(scope: Scope, config: Config, host: Host, folders: Folders) -> NodeState:
@@ -115,7 +116,7 @@ async def start_publisher(
             addresses=addressing.read,
             runtime=monitor.state,
             images=monitor.images,
-            errors=(trouble, csi.records.trouble),
+            errors=(trouble, csi.records.trouble, lambda: SHUTTING_DOWN if state.shutting_down else ""),
             volumes_in_use=volumes.in_use,
         ),
         cluster.own_node,

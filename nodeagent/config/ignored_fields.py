@@ -43,7 +43,6 @@ def _moot(reason: str, *as_is: Any) -> IgnoredField:
     return IgnoredField(reason=reason, as_is=as_is)
 
 
-_NO_SHUTDOWN = "the machine's shutdown is not delayed for pods"
 _IN_STEPS = "go-style logging only"
 
 IGNORED_FIELDS: dict[str, IgnoredField] = {
@@ -52,9 +51,6 @@ IGNORED_FIELDS: dict[str, IgnoredField] = {
     ),
     "qosReserved": _unkept("no memory is held back for better classes of pods", {}),
     "kernelMemcgNotification": _moot("what the kernel offers is always used", False, True),
-    "shutdownGracePeriod": _unkept(_NO_SHUTDOWN, "0s", "0"),
-    "shutdownGracePeriodCriticalPods": _unkept(_NO_SHUTDOWN, "0s", "0"),
-    "shutdownGracePeriodByPodPriority": _unkept(_NO_SHUTDOWN, []),
     "cgroupsPerQOS": _unkept("pods always have cgroups of their classes", True),
     "kubeletCgroups": _unkept("the agent stays in the cgroup that it was started in", ""),
     "systemCgroups": _unkept("processes that are not of pods stay where they are", ""),

@@ -352,6 +352,10 @@ class PodManager:
         if supervisor is not None:
             await supervisor.released.wait()
 
+    async def reported(self, uid: PodUID) -> None:
+        """Return when the API knows what was last published of the pod."""
+        await self._services.statuses.settled(uid)
+
     async def remove_dead(self) -> None:
         """Remove the dead containers of pods that have ended and whose objects stay, with their logs: the disk is short."""
         await asyncio.gather(*(supervisor.remove_dead() for supervisor in tuple(self._supervisors.values())))

@@ -65,6 +65,7 @@ class NodeUnderTest:
     agent: "subprocess.Popen[bytes] | None" = None
     _reader: APIReader | None = None
     inside: tuple[str, ...] = ()  # a command that runs the agent's: in namespaces of its own, for example
+    program: Path = REPO  # the tree whose agent is started
     relative: bool = False  # paths are given relative: to the working directory, and to the configuration's folder
 
     @property
@@ -103,7 +104,7 @@ class NodeUnderTest:
             [*self.inside, sys.executable, "-m", "nodeagent", "run", *options, f"--config={self._path('config.yaml')}"]
             + [f"--{name}={self._path(folder)}" for name, folder in self._folders().items()]
             + [f"--node-name={self.name}", f"--log-level={log_level}"],
-            cwd=self.directory if self.relative else REPO,
+            cwd=self.directory if self.relative else self.program,
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,

@@ -28,7 +28,7 @@ LEVELS = (
     ("main", "cri_server", "hollow"),
     ("assembly",),
     ("apiserver", "server", "standalone", "standby"),
-    ("metrics", "sources", "node", "pods", "eviction"),
+    ("metrics", "sources", "node", "pods", "eviction", "shutdown"),
     (
         "volumes",
         "images",

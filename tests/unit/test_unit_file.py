@@ -49,7 +49,7 @@ INHERITED = {
     *("MemoryDenyWriteExecute", "RestrictFileSystems", "UMask", "LimitNPROC", "LimitCORE", "LimitMEMLOCK", "User"),
 }
 # devices are pods' own cgroups' affair; systemd removes the folder with the sockets of running pods
-OTHER = {"DeviceAllow", "DevicePolicy", "RuntimeDirectory", "StateDirectory", "ExecStopPost", "WatchdogSec"}
+OTHER = {"DeviceAllow", "DevicePolicy", "RuntimeDirectory", "StateDirectory", "ExecStopPost"}
 
 
 def service(path: Path) -> list[tuple[str, str]]:
@@ -63,9 +63,12 @@ def service(path: Path) -> list[tuple[str, str]]:
 def test_the_directives() -> None:
     """Exactly these: whoever adds one thinks of the pods, then of this test."""
     assert dict(service(UNIT)) == {
+        "Type": "notify",
         "ExecStart": "/opt/nodeagent/bin/nodeagent run --standalone --config=/etc/nodeagent/config.yaml",
         "Restart": "always",
         "RestartSec": "2s",
+        "TimeoutStartSec": "infinity",
+        "WatchdogSec": "60s",
         "KillMode": "process",
         "TimeoutStopSec": "60s",
         "Delegate": "yes",
@@ -75,7 +78,7 @@ def test_the_directives() -> None:
         "TasksMax": "infinity",
         "CapabilityBoundingSet": "~CAP_SYS_PACCT CAP_WAKE_ALARM CAP_BLOCK_SUSPEND",
         "KeyringMode": "private",
-        "NotifyAccess": "none",
+        "NotifyAccess": "main",
         "Environment": "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     }
 

@@ -9,6 +9,7 @@ from nodeagent.apiserver.kinds.devices import (
     ResourceClaimTemplateKind,
     ResourceSliceKind,
 )
+from nodeagent.apiserver.kinds.disruption_budgets import DisruptionBudgetKind
 from nodeagent.apiserver.kinds.namespaces import NamespaceKind
 from nodeagent.apiserver.kinds.network import EndpointsKind, EndpointSliceKind, ServiceKind
 from nodeagent.apiserver.kinds.nodes import NodeKind
@@ -49,6 +50,7 @@ _KINDS: dict[str, Kind] = {
     "persistentvolumes": PersistentVolumeKind(),
     "podcertificaterequests.certificates.k8s.io": PodCertificateRequestKind(),
     "pods": PodKind(),
+    "poddisruptionbudgets.policy": DisruptionBudgetKind(),
     "priorityclasses.scheduling.k8s.io": PriorityClassKind(),
     "resourceclaims.resource.k8s.io": ResourceClaimKind(),
     "resourceclaimtemplates.resource.k8s.io": ResourceClaimTemplateKind(),

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.objects import disruption
 from nodeagent.apiserver.objects.body import accept
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.delete import check_preconditions, delete
@@ -17,6 +18,8 @@ from runtimes.kube.json_object import JsonObject
 
 SUCCESS = msgspec.json.encode({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
 _BINDING = "pods/binding"
+_EVICTION = "policy/v1"
+_OLD_EVICTION = "policy/v1beta1"  # what kubectl before 1.22 sends; the two are the same
 
 
 def bind(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
@@ -56,14 +59,16 @@ def _conflict(name: str, why: str) -> ApiError:
 
 
 def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Outcome:
-    """POST pods/NAME/eviction: mark why, then delete. There are no disruption budgets here that could refuse."""
+    """POST pods/NAME/eviction: mark why, then delete. Raises `ApiError` as `disruption.grant`, 404, 409."""
+    if isinstance(body, dict) and body.get("apiVersion") == _OLD_EVICTION:
+        body = {**body, "apiVersion": _EVICTION}
     eviction = accept(
         PODS,
         body,
         ctx,
         options,
         kind="Eviction",
-        group_version="policy/v1",
+        group_version=_EVICTION,
     )
     settle_namespace(eviction, ctx)
     if eviction["metadata"].get("name") != ctx.name:
@@ -75,6 +80,7 @@ def evict(engine: Engine, body: Any, ctx: Context, options: WriteOptions) -> Out
     pod = engine.opened(PODS, current)
     phase = (pod.get("status") or {}).get("phase")
     if phase not in ("Succeeded", "Failed", "Pending") and not pod["metadata"].get("deletionTimestamp"):
+        disruption.grant(engine, pod, ctx)
         _set_condition(
             pod,
             {

@@ -293,6 +293,15 @@ _GROUPS = (
         generation=True,
     ),
     Resource(
+        plural="poddisruptionbudgets",
+        kind="PodDisruptionBudget",
+        group="policy",
+        short_names=("pdb",),
+        table=cluster.DISRUPTION_BUDGETS,
+        generation=True,
+        subresources=(STATUS,),
+    ),
+    Resource(
         plural="priorityclasses",
         kind="PriorityClass",
         group="scheduling.k8s.io",

@@ -479,6 +479,37 @@ def test_drain(kubectl: Any, server: Any, until: Any) -> None:
     kubectl("delete", "node", name)
 
 
+def test_drain_by_a_budget(kubectl: Any, server: Any, until: Any) -> None:
+    """drain tries again for as long as a budget refuses, and goes on when there is one more than it needs."""
+    name = f"drained-{kubectl.namespace}"
+    pods = f"/api/v1/namespaces/{kubectl.namespace}/pods"
+    assert server.request("POST", "/api/v1/nodes", {"metadata": {"name": name}})[0] == 201
+    budgets = f"/apis/policy/v1/namespaces/{kubectl.namespace}/poddisruptionbudgets"
+    guard = {"metadata": {"name": "guard"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}}
+    assert server.request("POST", budgets, guard)[0] == 201
+    apply(kubectl, POD.replace("nowhere", name))
+    ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+    merge = {"Content-Type": "application/merge-patch+json"}
+
+    def allows(number: int, healthy: int) -> bool:
+        status = server.request("GET", f"{budgets}/guard")[1].get("status") or {}
+        return (status.get("disruptionsAllowed"), status.get("currentHealthy")) == (number, healthy)
+
+    assert server.request("PATCH", f"{pods}/web/status", ready, headers=merge)[0] == 200
+    until(lambda: allows(0, 1))
+    assert "guard" in kubectl("get", "pdb")
+    draining = kubectl.start("drain", name, "--force", "--timeout=60s")
+    assert any("would violate the pod's disruption budget" in line for line in draining.stderr)
+    apply(kubectl, POD.replace("nowhere", "elsewhere").replace("name: web", "name: other"))
+    assert server.request("PATCH", f"{pods}/other/status", ready, headers=merge)[0] == 200
+    until(lambda: "deletionTimestamp" in str(server.request("GET", f"{pods}/web")[1]))
+    until(lambda: allows(0, 1))
+    assert server.request("DELETE", f"{pods}/web?gracePeriodSeconds=0")[0] == 200
+    _, err = draining.communicate(timeout=60)
+    assert draining.returncode == 0, err
+    kubectl("delete", "node", name)
+
+
 def test_runtime_class_and_storage(kubectl: Any) -> None:
     """Cluster-scoped kinds of other groups."""
     name = kubectl.namespace

@@ -6,6 +6,7 @@ from typing import Any
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.kinds.controllers.attachments import AttachmentController
 from nodeagent.apiserver.kinds.controllers.certificates import CertificateController
+from nodeagent.apiserver.kinds.controllers.disruption import DisruptionController
 from nodeagent.apiserver.kinds.controllers.endpoints import EndpointsController
 from nodeagent.apiserver.kinds.controllers.ephemeral_claims import EphemeralClaims
 from nodeagent.apiserver.kinds.controllers.events import EventExpiry
@@ -30,6 +31,7 @@ def controllers(api: LocalApi) -> dict[str, Controller]:
         "volumes": lambda: VolumeBinder(api).run(),
         "storage protection": lambda: StorageProtection(api).run(),
         "attachments": lambda: AttachmentController(api).run(),
+        "disruption budgets": lambda: DisruptionController(api).run(),
         "ephemeral claims": lambda: EphemeralClaims(api).run(),
         "resource claims": lambda: ResourceClaimController(api).run(),
         "endpoints": lambda: EndpointsController(api).run(),

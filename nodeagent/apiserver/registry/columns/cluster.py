@@ -133,6 +133,20 @@ PRIORITY_CLASSES = TableView(
 )
 
 
+def _disruption_budget(budget: JsonObject, now: datetime) -> list[Cell]:
+    spec, status = budget.get("spec") or {}, budget.get("status") or {}
+    wanted = [
+        str(spec[field]) if spec.get(field) is not None else "N/A" for field in ("minAvailable", "maxUnavailable")
+    ]
+    return [name_of(budget), *wanted, int(status.get("disruptionsAllowed") or 0), _created(budget, now)]
+
+
+DISRUPTION_BUDGETS = TableView(
+    columns=(NAME, column("Min Available"), column("Max Unavailable"), column("Allowed Disruptions"), AGE),
+    cells=_disruption_budget,
+)
+
+
 def _csr(csr: JsonObject, now: datetime) -> list[Cell]:
     spec, status = csr.get("spec") or {}, csr.get("status") or {}
     seconds = spec.get("expirationSeconds")

@@ -12,6 +12,7 @@ from nodeagent.assembly.parts import Need, Part, PartsError, in_order
 from nodeagent.assembly.running import Scope
 from nodeagent.config import Config
 from nodeagent.pods.manager_handle import ManagerHandle
+from runtimes.linux.service_manager import ServiceManager
 
 
 class Api: ...
@@ -100,7 +101,7 @@ def test_a_need_is_one_type() -> None:
 
 
 GIVEN: dict[str, tuple[tuple[Part, ...], set[Callable[..., Awaitable[object]] | type]]] = {
-    "agent": (main.PARTS, {Config, Host, Board, ManagerHandle}),
+    "agent": (main.PARTS, {Config, Host, Board, ManagerHandle, ServiceManager}),
     "runtime serve": (cri_server.PARTS, {Config, cri_server.Listen}),
 }
 

@@ -46,8 +46,7 @@ def test_what_is_told() -> None:
         "contentType": "x",
         "cpuManagerPolicy": "none",
         "oomScoreAdj": -500,
-        "qosReserved": {},
-        "shutdownGracePeriod": "30s",
+        "qosReserved": {"memory": "50%"},
         "featureGates": {"NodeSwap": True},
         "memorySwap": {},
         "logging": {"vmodule": [], "format": "json"},
@@ -55,7 +54,7 @@ def test_what_is_told() -> None:
     told = ignored_settings(given, ACTED_ON)
     assert [(each.field, each.promise) for each in told] == [
         ("oomScoreAdj", True),
-        ("shutdownGracePeriod", True),
+        ("qosReserved", True),
         ("contentType", False),
         ("featureGates.NodeSwap", False),
     ]

@@ -201,6 +201,18 @@ async def test_spdy_half_close_resize_and_ping(endpoint, spdy):
         assert json.loads(peer.received[streams["error"]]) == SUCCESS
 
 
+async def test_spdy_data_that_comes_early(endpoint, spdy):
+    """What is sent on a stream before its SYN_REPLY has come, and before the others are there, is not lost."""
+    endpoint.runtime.script = echo
+    async with spdy(endpoint, "/exec/default/web/main?command=cat&input=1&output=1", V4) as (peer, _):
+        stdin = await peer.open(streamtype="stdin", reply=False)
+        await peer.send(stdin, b"early", fin=True)
+        await peer.open(streamtype="error", reply=False)
+        stdout = await peer.open(streamtype="stdout", reply=False)
+        await peer.until_gone()
+        assert peer.received[stdout] == b"early|end"
+
+
 async def test_spdy_slow_reader(endpoint, spdy):
     """The process waits for a client that does not read, and nothing is lost."""
     endpoint.runtime.script = large

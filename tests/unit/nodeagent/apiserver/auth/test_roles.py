@@ -41,6 +41,8 @@ VIEWED = {
     ("discovery.k8s.io", "endpointslices"),
     ("metrics.k8s.io", "nodes"),
     ("metrics.k8s.io", "pods"),
+    ("policy", "poddisruptionbudgets"),
+    ("policy", "poddisruptionbudgets/status"),
 }
 BASIC = {
     ("create", "authorization.k8s.io", "selfsubjectaccessreviews"),

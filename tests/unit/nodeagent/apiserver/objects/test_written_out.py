@@ -85,6 +85,7 @@ OBJECTS: dict[str, JsonObject] = {
     "namespaces": {},
     "nodes": {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}},
     "events": {"involvedObject": {"kind": "Pod", "namespace": "default", "name": "p"}, "reason": "R", "type": "Normal"},
+    "poddisruptionbudgets.policy": {"spec": {"minAvailable": "50%", "selector": {"matchLabels": {"a": "b"}}}},
     "persistentvolumes": {
         "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
     },

@@ -555,6 +555,7 @@ async def test_all_controllers_are_there(cluster: Any) -> None:
     assert made == {
         "attachments": "AttachmentController.run",
         "certificates": "CertificateController.run",
+        "disruption budgets": "DisruptionController.run",
         "endpoints": "EndpointsController.run",
         "ephemeral claims": "EphemeralClaims.run",
         "events": "EventExpiry.run",
