@@ -82,6 +82,7 @@ class NodePublisher:
         self._clock = clock
         self._chance = chance
         self._patched: Node | None = None
+        self._listed: Node | None = None  # as the lister had it last
         self._last_report_at: float | None = None
         self._report_jitter_seconds = 0.0
         self._boot_reported = False
@@ -139,8 +140,13 @@ class NodePublisher:
         self._reported(node, status, changed)
 
     def _newest(self) -> Node | None:
-        """The informer's copy, unless the answer to the last patch is newer."""
-        listed, patched = self._lister(), self._patched
+        """The informer's copy, unless the answer to the last patch is newer; a copy older than the one before comes of an API
+        that was restored, where what was patched since is lost."""
+        listed, before = self._lister(), self._listed
+        self._listed = listed
+        if listed is not None and before is not None and _version(listed) < _version(before):
+            self._patched = None
+        patched = self._patched
         if listed is None or patched is None:
             return listed or patched
         return (

@@ -79,6 +79,7 @@ def joined_node(directory: Path, image: Path) -> Iterator[JoinedNode]:
             [
                 *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={node.api_dir}"),
                 *(f"--node-name={node.name}", "--port=0", "--log-level=WARNING"),
+                "--authorization-mode=Node",
             ],
             cwd=REPO,
             stdout=subprocess.PIPE,

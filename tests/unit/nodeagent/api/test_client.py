@@ -194,11 +194,12 @@ async def test_no_retry_without_being_asked(
     assert len(script.seen) == 1
 
 
-async def test_a_dropped_get_is_asked_again(make: Any, script: Any, client: ApiClient) -> None:
-    """A GET whose connection is reset is repeated."""
+async def test_a_dropped_get_is_asked_again(make: Any, script: Any, client: ApiClient, naps: Any) -> None:
+    """A GET whose connection is reset is repeated: once at once, then once a second."""
     script.answers += [make.dropping(), make.dropping(), make.dropping()]
     script.answer(make.config_map("a", 1))
     assert (await client.get(ConfigMap, "a", "ns")).metadata is not None
+    assert naps.seconds == [1.0, 1.0]
 
 
 async def test_a_dropped_post_is_not_repeated(make: Any, script: Any, client: ApiClient) -> None:

@@ -311,6 +311,20 @@ async def test_only_changes_and_due_reports_are_sent() -> None:
     ]
 
 
+async def test_an_api_that_was_restored_is_told_at_once() -> None:
+    """When the Node that is listed is older than before, it is put right at the next look, not with the next report."""
+    old = Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="5"))
+    api, store = Api(), Store()
+    store.version = 6
+    world = World(api)
+    api.answers += [store.apply, store.apply]
+    world.listed = msgspec.structs.replace(old, metadata=ObjectMeta(name="n", uid="u", resourceVersion="6"))
+    for listed, patches in ((world.listed, 1), (world.listed, 1), (old, 2)):
+        world.listed = listed
+        await world.publisher.publish()
+        assert api.verbs == ["patch"] * patches
+
+
 async def test_retries_start_from_the_truth() -> None:
     """After a failed patch from the informer's copy the Node is read again; the fifth failure is raised."""
     node = Node(metadata=ObjectMeta(name="n", uid="u", resourceVersion="1"))
