@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
@@ -39,7 +39,7 @@ def settings_of(config: "Config") -> tuple[str, str]:
 
 def configure(level: str, form: str) -> None:
     """Log to stderr. `level`: debug, info, warning, error; `form`: text or json."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines(sys.stderr)
     handler.setFormatter(JSONFormatter() if form == "json" else logging.Formatter(_TEXT))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # libraries tell at INFO what only their own developers want to know
@@ -53,6 +53,15 @@ def tame_servers() -> None:
     logger = logging.getLogger("aiohttp.server")
     if not any(isinstance(known, _OwnErrors) for known in logger.filters):
         logger.addFilter(_OwnErrors())
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """To where the disk may be full or the reader gone: such a line is lost, and there is nowhere to say so."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 class _OwnErrors(logging.Filter):

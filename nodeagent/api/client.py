@@ -252,7 +252,7 @@ class ApiClient:
     ) -> bytes:
         """Send any request and return the body of a 2xx answer. `path` is percent-encoded, with its query; `accept` empty: JSON.
 
-        429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a connection reset, once at once.
+        429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a reset, once at once.
         """
         await self.turn()
         for attempt in range(MAX_RETRIES + 1):

@@ -83,6 +83,7 @@ class Informer(Generic[T]):
         self._failed_watches = 0  # in a row
         self._trial: asyncio.TimerHandle | None = None
         self._taken = False  # the server has taken the request for a stream
+        self._opened_at = float("inf")  # when the server took the last watch
         self._name = f"{kind.__name__} {field_selector}".rstrip()
         self._listing = Outage(f"list of {self._name}", clock=clock)
         self._watching = Outage(f"watch of {self._name}", clock=clock)
@@ -119,6 +120,9 @@ class Informer(Generic[T]):
                 try:
                     await self._once()
                 except ApiError as error:
+                    if self._clock() - self._opened_at >= SHORT_WATCH_SECONDS:
+                        self._backoff.reset()  # it has worked for a while: this is another outage
+                    self._opened_at = float("inf")
                     if not self._recover(error):
                         await self._sleep(max(self._backoff.next_delay(), _asked_for(error)))
         finally:
@@ -224,6 +228,7 @@ class Informer(Generic[T]):
     def _opened(self) -> None:
         """The server has taken a watch. What it sends may be rubbish still, so it is on trial for a moment."""
         self._taken = True
+        self._opened_at = self._clock()
         self._cancel_trial()
         if self._listed:
             self._trial = asyncio.get_running_loop().call_later(SHORT_WATCH_SECONDS, self._watch_works)
@@ -267,8 +272,10 @@ class Informer(Generic[T]):
             return True
         self._watching.failed(str(error))
         if error.has_cause("ResourceVersionTooLarge"):
+            # at once where it has not been so before: from then on a server that lags would be asked again and again
+            first, self._failed_watches = self._failed_watches == 0, self._failed_watches + 1
             self._listed, self._version_lost = False, True
-            return False
+            return first
         if isinstance(error, Unavailable) and error.fault is Fault.REFUSED:
             return False  # nobody there: the watch goes on where it stopped
         # A server whose watches do not work may still list: the copy is then as old as the last list.
