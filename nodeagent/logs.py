@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 from aiohttp.http_exceptions import HttpProcessingError
@@ -96,7 +96,7 @@ def settings_of(config: "Config") -> LogSettings:
 
 def configure(settings: LogSettings) -> None:
     """Log to stderr."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Lines(sys.stderr)
     handler.setFormatter(JSONFormatter() if settings.form == "json" else TextFormatter())
     logging.basicConfig(level=settings.level.upper(), handlers=[handler], force=True)
     # libraries tell at INFO what only their own developers want to know
@@ -137,6 +137,15 @@ def tame_servers() -> None:
     logger = logging.getLogger("aiohttp.server")
     if not any(isinstance(known, _OwnErrors) for known in logger.filters):
         logger.addFilter(_OwnErrors())
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """To where the disk may be full or the reader gone: such a line is lost, and there is nowhere to say so."""
+
+    @override
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)
 
 
 class _OwnErrors(logging.Filter):

@@ -22,6 +22,7 @@ from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.outage import Outage
 from nodeagent.api.resources import key_of, metadata_of
 from nodeagent.api.wire import EventType, WatchEvent
+from runtimes.kube.whole_number import whole_number
 from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class Informer(Generic[T]):
         self._short_rounds = 0  # in a row
         self._trial: asyncio.TimerHandle | None = None
         self._taken = False  # the server has taken the request for a stream
+        self._opened_at = float("inf")  # when the server took the last watch
         self._name = f"{kind.__name__} {field_selector}".rstrip()
         self._listing = Outage(f"list of {self._name}", clock=clock)
         self._watching = Outage(f"watch of {self._name}", clock=clock)
@@ -120,6 +122,9 @@ class Informer(Generic[T]):
                 try:
                     await self._timed()
                 except ApiError as error:
+                    if self._clock() - self._opened_at >= SHORT_WATCH_SECONDS:
+                        self._backoff.reset()  # it has worked for a while: this is another outage
+                    self._opened_at = float("inf")
                     if not self._recover(error):
                         await self._sleep(max(self._backoff.next_delay(), _asked_for(error)))
         finally:
@@ -241,6 +246,7 @@ class Informer(Generic[T]):
     def _opened(self) -> None:
         """The server has taken a watch. What it sends may be rubbish still, so it is on trial for a moment."""
         self._taken = True
+        self._opened_at = self._clock()
         self._cancel_trial()
         if self._listed:
             self._trial = asyncio.get_running_loop().call_later(SHORT_WATCH_SECONDS, self._watch_works)
@@ -284,8 +290,10 @@ class Informer(Generic[T]):
             return not self._hasty
         self._watching.failed(str(error))
         if error.has_cause("ResourceVersionTooLarge"):
+            # at once where it has not been so before: from then on a server that lags would be asked again and again
+            first, self._failed_watches = self._failed_watches == 0, self._failed_watches + 1
             self._listed, self._version_lost = False, True
-            return False
+            return first
         if isinstance(error, Unavailable) and error.fault is Fault.REFUSED:
             return False  # nobody there: the watch goes on where it stopped
         # A server whose watches do not work may still list: the copy is then as old as the last list.
@@ -320,6 +328,8 @@ class Informer(Generic[T]):
     def _apply(self, event: WatchEvent[T]) -> None:
         self._watch_works()
         if event.resource_version:
+            if _before(event.resource_version, self._version):
+                raise errors.Expired(410, "Expired", "the server's history went back: it was restored from a backup")
             self._version = event.resource_version
         obj = event.object
         if obj is None:
@@ -351,6 +361,12 @@ def _put(objects: dict[Key, T], kind: EventType, obj: T) -> T | None:
     old = objects.get(key)
     objects[key] = obj
     return old
+
+
+def _before(version: str, known: str) -> bool:
+    """Whether a version is older than a known one. They are opaque, but comparable where both are numbers."""
+    first, second = whole_number(version), whole_number(known)
+    return first is not None and second is not None and first < second
 
 
 def _busy(error: ApiError) -> bool:

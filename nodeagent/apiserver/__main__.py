@@ -53,6 +53,13 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--pod-address", default="", help="listen there too, for pods; there is a Service kubernetes then"
     )
     parser.add_argument("--kubelet-certificate-authority", type=Path, help="verifies the node's HTTPS endpoint")
+    parser.add_argument(
+        "--authorization-mode",
+        default="Node,NodeProxy",
+        choices=("Node", "Node,NodeProxy"),
+        help="what nodes may do. Node: what a kube-apiserver lets a kubelet do, and no more; NodeProxy: also read "
+        "EndpointSlices, as a kube-proxy does, for a node that leads Services itself",
+    )
     parser.add_argument("--tls-min-version", default="", choices=VERSIONS, help="default: VersionTLS12")
     parser.add_argument(
         "--tls-cipher-suites", type=_suites, default=(), help="of TLS 1.2, with commas; default: strong ones"
@@ -96,6 +103,7 @@ async def serve(options: argparse.Namespace) -> int:
             ),
             pod_address=options.pod_address,
             kubelet_ca=options.kubelet_certificate_authority,
+            proxying_nodes=options.authorization_mode != "Node",
             tls=TLSPolicy(min_version=options.tls_min_version, cipher_suites=options.tls_cipher_suites),
         )
     )

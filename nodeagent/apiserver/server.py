@@ -18,6 +18,7 @@ from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.graph import Graph
 from nodeagent.apiserver.auth.identity import Authenticator
 from nodeagent.apiserver.auth.node import NodeAuthorizer
+from nodeagent.apiserver.auth.node_tokens import NodeTokens
 from nodeagent.apiserver.auth.restriction import NodeRestriction
 from nodeagent.apiserver.auth.signers import SignerRestriction
 from nodeagent.apiserver.contract import ServiceNetwork
@@ -67,7 +68,7 @@ class Settings:
     """What the server is started with. `port` 0 takes a free one. `names`: further names or IPs it is called by.
 
     `pod_address`: an address at which pods reach it, listened on as well; the machine need not have it yet. With it there
-    is a Service `kubernetes`.
+    is a Service `kubernetes`. `proxying_nodes`: of `auth.authorizer`.
     """
 
     state_dir: Path
@@ -80,6 +81,7 @@ class Settings:
     kubelet_ca: Path | None = None
     tls: TLSPolicy = field(default_factory=TLSPolicy)
     retention: Retention = field(default_factory=Retention)
+    proxying_nodes: bool = True
 
 
 class Server:
@@ -149,7 +151,8 @@ class Server:
     def _handler(self, objects: Objects, pki: Pki) -> tuple[Handler, NodeClient]:
         engine, store = objects.engine, objects.engine.store
         tokens = Tokens(pki.service_account_key_pem, ISSUER, (ISSUER,))
-        authorizer = Authorizer(store, NodeAuthorizer(store, Graph(store)))
+        nodes_may = NodeAuthorizer(store, Graph(store))
+        authorizer = Authorizer(store, nodes_may, proxying_nodes=self._settings.proxying_nodes)
         engine.restriction = Restrictions((NodeRestriction(), SignerRestriction(authorizer.authorize)))
         authenticator = Authenticator(tokens, engine.reader)
         nodes = NodeClient(store, pki.kubelet_client, self._settings.kubelet_ca)
@@ -158,7 +161,8 @@ class Server:
         documents = Documents(
             Discovery(engine.registry, address), OpenApi(engine.registry), tokens, ISSUER, _agent_version(), metrics
         )
-        questions = VirtualResources(objects, Reviews(authorizer, tokens, engine.reader), tokens)
+        reviews = Reviews(authorizer, tokens, engine.reader)
+        questions = VirtualResources(objects, reviews, tokens, NodeTokens(authorizer.authorize))
         connections = Connections(store, nodes)
         verbs = ObjectVerbs(objects, metrics)
         measured = MeasuredResources(store, NodeUsage(nodes))

@@ -160,10 +160,12 @@ LEFT_OUT = frozenset(
         "local storage limits",
         "OOM watch",
         "log rotation",
+        "graceful shutdown",
         "source file",
         "source http",
         "server",
         "CRI socket",
+        "watchdog",
     }
 )
 

@@ -4,14 +4,18 @@
         api.refuse_streams()                                 # as kube-apiserver does with an old etcd
         api.inject(html, resource="pods")                    # whatever is asked about pods is answered with a page
         api.clear()
+        api.go_away(), api.come_back()                       # nobody listens
+        api.replace_token()                                  # 401 for who still has the old one
 
-The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given.
+The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token in a file.
 """
 
 import asyncio
 import base64
 import contextlib
+import itertools
 import json
+import secrets
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
@@ -25,6 +29,7 @@ import yaml
 from aiohttp import web
 
 from nodeagent.api.certificates import self_signed
+from runtimes.linux.files import replace_file
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 NO_PROGRESS = (
@@ -92,6 +97,23 @@ async def nothing(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def reset(request: web.Request) -> web.StreamResponse:
+    """The connection is reset before there is an answer."""
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()  # to nobody
+
+
+def by_turns(*answers: Answer) -> Answer:
+    """One answer after the other, again and again."""
+    turns = itertools.cycle(answers)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        return await next(turns)(request)
+
+    return answer
+
+
 def in_turn(*answers: Answer) -> Answer:
     """One answer after the other, the last for good."""
     left = list(answers)
@@ -124,13 +146,15 @@ async def _line(request: web.Request, event: object) -> web.StreamResponse:
 # -- the proxy ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass
 class Asked:
     """One request. `form`: stream (a streaming list), watch, list, or the method of another."""
 
     form: str
     resource: str
     subresource: str
+    name: str = ""
+    code: int = 0  # of the answer, as far as there was one
 
 
 @dataclass(frozen=True)
@@ -139,12 +163,14 @@ class _Fault:
     resource: str
     form: str
     subresource: str | None
+    name: str
 
     def fits(self, asked: Asked) -> bool:
         return (
             self.resource in ("", asked.resource)
             and (not self.form or asked.form in self.form.split("|"))
             and self.subresource in (None, asked.subresource)
+            and self.name in ("", asked.name)
         )
 
 
@@ -157,6 +183,10 @@ class FaultyAPI:
         self._faults: list[_Fault] = []
         self._bookmarks = True
         self.seen: list[Asked] = []
+        self._token = secrets.token_hex()
+        self._port = 0
+        self._site: web.TCPSite | None = None
+        self._serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="faulty API")
         self._live: dict[int, web.Request] = {}
@@ -165,9 +195,11 @@ class FaultyAPI:
     def kubeconfig(self) -> Path:
         return self._folder / "proxy.kubeconfig"
 
-    def inject(self, answer: Answer, *, resource: str = "", form: str = "", subresource: str | None = None) -> None:
-        """From now on answer so; "" fits every resource and form ("list|watch": either). Open connections are cut."""
-        self._faults = [*self._faults, _Fault(answer, resource, form, subresource)]
+    def inject(
+        self, answer: Answer, *, resource: str = "", form: str = "", subresource: str | None = None, name: str = ""
+    ) -> None:
+        """From now on answer so; "" fits every resource, form ("list|watch": either) and name. Open connections are cut."""
+        self._faults = [*self._faults, _Fault(answer, resource, form, subresource, name)]
         self.cut_all()
 
     def refuse_streams(self) -> None:
@@ -180,7 +212,25 @@ class FaultyAPI:
     def clear(self) -> None:
         """All is well again; what hangs is cut."""
         self._faults, self._bookmarks = [], True
+        self.hand_out_token()
+        if self._site is None:
+            self.come_back()
         self.cut_all()
+
+    def go_away(self) -> None:
+        """Nobody listens any more, until `come_back`."""
+        asyncio.run_coroutine_threadsafe(self._go_away(), self._loop).result(30)
+
+    def come_back(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
+
+    def replace_token(self) -> None:
+        """Take no token but a new one, which is not yet in the client's file: `hand_out_token`."""
+        self._token = secrets.token_hex()
+        self.cut_all()
+
+    def hand_out_token(self) -> None:
+        replace_file(self._folder / "token", self._token.encode(), durable=False)
 
     def cut_all(self) -> None:
         """Cut every connection with a request under way."""
@@ -217,16 +267,14 @@ class FaultyAPI:
         )
         certificate, key = self_signed("faulty-api", ["127.0.0.1"], datetime.now(UTC))
         pair.write_bytes(certificate + key)
-        serving = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        serving.load_cert_chain(pair)
+        self._serving.load_cert_chain(pair)
         pair.unlink()
         application = web.Application(client_max_size=1 << 26)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=serving)
-        await site.start()
-        port = self._runner.addresses[0][1]
+        await self._listen()
+        self.hand_out_token()
         self.kubeconfig.write_text(
             yaml.safe_dump(
                 {
@@ -234,12 +282,12 @@ class FaultyAPI:
                     "kind": "Config",
                     "current-context": "c",
                     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                    "users": [{"name": "u", "user": {"token": "of-nobody"}}],
+                    "users": [{"name": "u", "user": {"tokenFile": "token"}}],
                     "clusters": [
                         {
                             "name": "c",
                             "cluster": {
-                                "server": f"https://127.0.0.1:{port}",
+                                "server": f"https://127.0.0.1:{self._port}",
                                 "certificate-authority-data": base64.b64encode(certificate).decode(),
                             },
                         }
@@ -247,6 +295,19 @@ class FaultyAPI:
                 }
             )
         )
+
+    async def _listen(self) -> None:
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._serving, reuse_address=True)
+        await site.start()
+        self._site, self._port = site, self._runner.addresses[0][1]
+
+    async def _go_away(self) -> None:
+        if self._site is not None:
+            await self._site.stop()
+        self._site = None
+        self._cut_all()
+        for connection in self._runner.server.connections if self._runner.server else ():
+            connection.force_close()
 
     async def _stop(self) -> None:
         self._cut_all()
@@ -265,10 +326,12 @@ class FaultyAPI:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = _asked(request)
         self.seen.append(asked)
-        fault = next((fault for fault in self._faults if fault.fits(asked)), None)
+        fault = next((fault.answer for fault in self._faults if fault.fits(asked)), None)
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
+            fault = status(401, "Unauthorized", "Unauthorized")
         self._live[id(request)] = request
         try:
-            return await (self._pass_on(request) if fault is None else fault.answer(request))
+            return await (self._pass_on(request, asked) if fault is None else fault(request))
         except (aiohttp.ClientError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
@@ -276,11 +339,12 @@ class FaultyAPI:
         finally:
             self._live.pop(id(request), None)
 
-    async def _pass_on(self, request: web.Request) -> web.StreamResponse:
+    async def _pass_on(self, request: web.Request, asked: Asked) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key.lower() not in _HOP | {"authorization"}}
         url = self._server + request.raw_path
         body = await request.read()
         async with self._session.request(request.method, url, data=body, headers=headers) as upstream:
+            asked.code = upstream.status
             kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
             response = web.StreamResponse(status=upstream.status, headers=kept)
             await response.prepare(request)
@@ -310,4 +374,4 @@ def _asked(request: web.Request) -> Asked:
         form = "stream" if "sendInitialEvents" in request.query else "watch"
     elif form == "GET" and not name:
         form = "list"
-    return Asked(form, resource, subresource)
+    return Asked(form, resource, subresource, name)

@@ -1,7 +1,8 @@
 """Authorization. There are no RBAC objects; who has which role is fixed:
 
 - group `system:masters`: everything;
-- a node (`system:node:NAME`): what `node.NodeAuthorizer` says;
+- a node (`system:node:NAME`): what `node.NodeAuthorizer` says; with `proxying_nodes` also `system:node-proxier`, as the
+  agent of standalone mode leads Services itself;
 - the server's own client towards nodes: `system:kubelet-api-admin`;
 - what makes volumes for claims (`system:storage-provisioner`): volumes, and the claims' side of it;
 - a service account: what its annotation `nodeagent.dev/cluster-role` says: `cluster-admin` or `view`. Only those who may
@@ -33,11 +34,12 @@ _BY_USER = {KUBELET_CLIENT_USER: roles.KUBELET_API_ADMIN, STORAGE_USER: roles.ST
 
 
 class Authorizer:
-    """Pure reads of the store; no state of its own."""
+    """Pure reads of the store; no state of its own. `proxying_nodes`: nodes have the rights of a kube-proxy, too."""
 
-    def __init__(self, store: Store, nodes: NodeAuthorizer) -> None:
+    def __init__(self, store: Store, nodes: NodeAuthorizer, *, proxying_nodes: bool = False) -> None:
         self._store = store
         self._nodes = nodes
+        self._of_nodes = roles.NODE_PROXIER if proxying_nodes else ()
 
     def authorize(self, asked: Attributes) -> Decision:
         if allowed(self.rules_of(asked.user), asked):
@@ -56,6 +58,8 @@ class Authorizer:
             yield from roles.BY_GROUP.get(group, ())
         if AUTHENTICATED in user.groups:
             yield from _BY_USER.get(user.name, ())
+            if node_of(user):
+                yield from self._of_nodes
             yield from roles.BY_ANNOTATION.get(self.role(user.name), ())
 
     def role(self, user_name: str) -> str:

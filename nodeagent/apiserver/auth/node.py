@@ -1,6 +1,7 @@
 """What a node may do: read what its pods need, write what it owns."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from nodeagent.apiserver.auth.attributes import ALLOW, Attributes, Decision
 from nodeagent.apiserver.auth.graph import Graph
@@ -13,11 +14,9 @@ _PREFIX = "system:node:"
 LEASE_NAMESPACE = "kube-node-lease"
 _READ = frozenset({"get", "list", "watch"})
 _WRITE = frozenset({"create", "update", "patch"})
-# endpoint slices: the right of upstream's proxies (system:node-proxier); here the node is its own
 _OPEN_READ = frozenset(
     {
         "services",
-        "endpointslices.discovery.k8s.io",
         "runtimeclasses.node.k8s.io",
         "csidrivers.storage.k8s.io",
         "clustertrustbundles.certificates.k8s.io",
@@ -89,8 +88,11 @@ class NodeAuthorizer:
             writes = {"status": {"update", "patch"}, "eviction": {"create"}}.get(asked.subresource, set())
             return self._own_pod(node, asked) if asked.verb in writes else _no("")
         if asked.verb in ("list", "watch"):
-            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
-            return ALLOW if selected == node else _no("can only list/watch pods with spec.nodeName field selector")
+            if self._selects_own(node, asked):
+                return ALLOW
+            if asked.single_name:
+                return self._own_pod(node, replace(asked, verb="get", name=asked.single_name))
+            return _no("can only list/watch pods with spec.nodeName field selector")
         if asked.verb == "create":
             return ALLOW
         return self._own_pod(node, asked) if asked.verb in ("get", "delete") else _no("")
@@ -98,22 +100,27 @@ class NodeAuthorizer:
     def _own_pod(self, node: str, asked: Attributes) -> Decision:
         stored = self._store.get("pods", Key(asked.namespace, asked.name))
         if stored is None:
-            # answered with 404, as for everybody: a node has to learn that its pod is gone
-            return ALLOW
+            # a pod that is gone is nobody's: it may not be read (403); a write is answered with 404, as for everybody
+            return self._unrelated(node) if asked.verb == "get" else ALLOW
         return ALLOW if stored.index.fields.get("spec.nodeName") == node else self._unrelated(node)
+
+    def _selects_own(self, node: str, asked: Attributes) -> bool:
+        return asked.selection is not None and asked.selection.required("spec.nodeName") == node
 
     def _unrelated(self, node: str) -> Decision:
         return _no(f"no relationship found between node '{node}' and this object")
 
     def _named_related(self, node: str, asked: Attributes) -> Decision:
         if asked.verb not in _READ or asked.subresource:
-            return _no("can only read resources of this type")
+            return _no("cannot read subresource" if asked.verb in _READ else "can only read resources of this type")
+        if not asked.namespace:
+            return _no("can only read namespaced object of this type")
         return self._is_related(node, asked)
 
     def _is_related(self, node: str, asked: Attributes) -> Decision:
         name = asked.single_name
         if not name:
-            return _no("can only read namespaced object of this type" if asked.namespace else "No Object name found")
+            return _no("No Object name found")
         if self._graph.needs(node, asked.resource, asked.namespace, name):
             return ALLOW
         return self._unrelated(node)
@@ -153,9 +160,8 @@ class NodeAuthorizer:
         if asked.subresource:
             return _no("")
         if asked.verb in ("list", "watch", "deletecollection"):
-            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
             why = "can only list/watch/deletecollection resourceslices with spec.nodeName field selector"
-            return ALLOW if selected == node else _no(why)
+            return ALLOW if self._selects_own(node, asked) else _no(why)
         if asked.verb == "create":
             return ALLOW
         stored = self._store.get(asked.resource_id, Key("", asked.name))
@@ -166,12 +172,11 @@ class NodeAuthorizer:
         if asked.subresource:
             return _no("")
         if asked.verb in ("list", "watch"):
-            selected = asked.selection.required("spec.nodeName") if asked.selection is not None else ""
             why = "can only list/watch podcertificaterequests with spec.nodeName field selector"
-            return ALLOW if selected == node else _no(why)
+            return ALLOW if self._selects_own(node, asked) else _no(why)
         if asked.verb == "get":
             stored = self._store.get(asked.resource_id, Key(asked.namespace, asked.name))
-            own = stored is None or stored.index.fields.get("spec.nodeName") == node
+            own = stored is not None and stored.index.fields.get("spec.nodeName") == node
             return ALLOW if own else self._unrelated(node)
         return ALLOW if asked.verb == "create" else _no("")
 

@@ -56,6 +56,9 @@ STORAGE_PROVISIONER: Rules = (
     on("get", "storage.k8s.io", "volumeattributesclasses"),
 )
 
+# system:node-proxier, as far as a node has it not anyway: its own Node and events
+NODE_PROXIER: Rules = (on("list watch", "", "services"), on("list watch", "discovery.k8s.io", "endpointslices"))
+
 # system:basic-user and system:discovery
 AUTHENTICATED_USER: Rules = (
     on("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),

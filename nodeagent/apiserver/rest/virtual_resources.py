@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from nodeagent.apiserver.auth.node import node_of
+from nodeagent.apiserver.auth.node_tokens import NodeTokens
 from nodeagent.apiserver.contract import TokenAuthority
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import accept
@@ -13,7 +13,6 @@ from nodeagent.apiserver.objects.place import settle_namespace
 from nodeagent.apiserver.rest.negotiation import JSON
 from nodeagent.apiserver.rest.request import Request, respond, respond_value
 from nodeagent.apiserver.rest.reviews import Reviews
-from nodeagent.apiserver.storage.stored import Key
 from nodeagent.apitypes.encode import written_form
 from nodeagent.apitypes.schema import struct_for
 from runtimes.kube.field_errors import invalid
@@ -23,10 +22,11 @@ TOKEN_REQUEST = "TokenRequest"
 
 
 class VirtualResources:
-    def __init__(self, objects: Objects, reviews: Reviews, tokens: TokenAuthority) -> None:
+    def __init__(self, objects: Objects, reviews: Reviews, tokens: TokenAuthority, node_tokens: NodeTokens) -> None:
         self._objects = objects
         self._reviews = reviews
         self._tokens = tokens
+        self._node_tokens = node_tokens
 
     async def answer(self, request: Request) -> web.Response:
         """Raises `ApiError`."""
@@ -56,28 +56,8 @@ class VirtualResources:
         return respond_value(201, answer, request.form, warnings=ctx.warnings)
 
     def _token(self, request: Request, asked: JsonObject, ctx: Context) -> JsonObject:
-        node = node_of(request.user)
-        if node:
-            self._check_bound(node, asked, ctx)
+        self._node_tokens.check(asked, ctx)
         return self._tokens.request_token(request.namespace, request.target.name, asked, ctx)
-
-    def _check_bound(self, node: str, asked: JsonObject, ctx: Context) -> None:
-        """A node gets tokens for the pods that it runs, and only tokens that end with them."""
-        bound = (asked.get("spec") or {}).get("boundObjectRef") or {}
-        stored = None
-        if bound.get("kind") == "Pod" and bound.get("name") and bound.get("uid"):
-            stored = self._objects.engine.store.get("pods", Key(ctx.namespace, bound["name"]))
-        if stored is None:
-            why = f'node "{node}" requested token not bound to a pod'
-        elif stored.index.uid != bound["uid"]:
-            why = f'node "{node}" requested token with a bad uid of the pod'
-        elif stored.index.fields.get("spec.nodeName") != node:
-            why = f'node "{node}" requested token bound to a pod scheduled on a different node'
-        elif stored.index.fields.get("spec.serviceAccountName") != ctx.name:
-            why = f'node "{node}" requested token of a service account that the pod does not use'
-        else:
-            return
-        raise ApiError.forbidden("serviceaccounts", ctx.name, why)
 
 
 def accept_token(request: Request, body: object, ctx: Context, options: WriteOptions) -> JsonObject:

@@ -17,7 +17,7 @@ from typing import Protocol
 from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.api.client import ApiClient
-from nodeagent.api.errors import ApiError, Conflict, NotFound
+from nodeagent.api.errors import ApiError, Conflict, Forbidden, NotFound
 from nodeagent.api.resources import metadata_of
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.patch import merge_for_patch, status_patch, transition_error
@@ -89,6 +89,7 @@ class StatusSink(Protocol):
 class _Entry:
     base: AgentPod  # the newest API object known
     status: PodStatus
+    listed: AgentPod | None = None  # as the caller had it last
     containers_may_run: bool = True
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     ignored: dict[str, object] | None = (
@@ -148,7 +149,11 @@ class StatusWriter:
         if target is None:
             entry.settled.set()  # nobody to tell
             return
-        base = newer(entry.base, target) if entry.base.uid == target.uid else target
+        same = entry.base.uid == target.uid
+        # an object older than the one before comes of an API that was restored: what was written since is lost
+        restored = same and entry.listed is not None and newer(entry.listed, target) is not target
+        base = newer(entry.base, target) if same and not restored else target
+        entry.listed = target
         if _version(base) != _version(entry.base):
             entry.ignored = None  # somebody else has written: what changed nothing before may do so now
         entry.base = base
@@ -232,7 +237,7 @@ class StatusWriter:
         try:
             answer = await self._api.patch(Pod, name, namespace, patch, subresource="status")
         except Conflict:
-            answer = await self._api.get(Pod, name, namespace)
+            answer = await self._current(name, namespace)
             if metadata_of(answer).uid != entry.base.uid:
                 raise NotFound(404, "NotFound", f'pod "{name}" was recreated') from None
         except ApiError:
@@ -243,6 +248,12 @@ class StatusWriter:
             now = time.monotonic()
             self._observer.sent(entry.base, status, now - (now if changed_at is None else changed_at))
         entry.base = newer(entry.base, AgentPod.of(answer, entry.base.source))
+
+    async def _current(self, name: str, namespace: str) -> Pod:
+        try:
+            return await self._api.get(Pod, name, namespace)
+        except Forbidden as error:  # how a node hears that the pod of that name is gone, or another node's by now
+            raise NotFound(404, "NotFound", f'pod "{name}" is not of this node any more: {error}') from error
 
 
 class NoStatuses:
@@ -288,7 +299,7 @@ def only_begins(status: PodStatus) -> bool:
 
 
 def newer(one: AgentPod, other: AgentPod) -> AgentPod:
-    """The newer of two versions of an API object. Versions are opaque, but comparable where both are numbers."""
+    """The newer of two versions of an API object, `other` if that is open. Versions are comparable where both are numbers."""
     first, second = (whole_number(pod.resourceVersion or "") for pod in (one.metadata, other.metadata))
     if first is not None and second is not None and first > second:
         return one

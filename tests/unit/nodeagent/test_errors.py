@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from nodeagent.errors import AgentStartError, Misconfigured, leaves, one_line
-from nodeagent.main import _status, _tell
+from nodeagent.main import status_of, tell
 
 
 def test_one_line() -> None:
@@ -41,7 +41,7 @@ def test_groups_are_told_by_what_is_in_them() -> None:
 def test_the_agents_last_words(error: Exception, up: bool, lines: list[str], caplog: pytest.LogCaptureFixture) -> None:
     """What was foreseen is told as it is, also out of a task group; anything else as unexpected; tracebacks at debug level."""
     caplog.set_level(logging.DEBUG)
-    _tell(error, up=up)
+    tell(error, up=up)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == lines
     (traceback,) = [record for record in caplog.records if record.levelno == logging.DEBUG]
     assert traceback.exc_info is not None
@@ -57,12 +57,12 @@ def test_the_agents_last_words(error: Exception, up: bool, lines: list[str], cap
 )
 def test_the_exit_status(error: Exception, status: int) -> None:
     """2 where only another configuration helps."""
-    assert _status(error) == status
+    assert status_of(error) == status
 
 
 def test_a_running_agent_that_dies_of_a_fault_leaves_the_traceback(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody could have asked for it before."""
-    _tell(TypeError("a bug"), up=True)
+    tell(TypeError("a bug"), up=True)
     assert [(record.levelname, bool(record.exc_info)) for record in caplog.records] == [
         ("ERROR", False),
         ("ERROR", True),

@@ -1,8 +1,10 @@
 """How the agent logs."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,3 +120,18 @@ async def test_text_names_the_pod_once() -> None:
     assert bare.endswith('INFO    nodeagent.a.b: mounted pod="ns/web" podUID="uid-1" step="volumes"')
     assert named.endswith("INFO    nodeagent.a.b: pod web_ns(uid-1) mounted")
     assert line(made, logging.INFO, "mounted").endswith("nodeagent.a.b: mounted")
+
+
+def test_a_full_disk_costs_lines_only(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that cannot be written is lost, without a word where nothing can be written; a mistake of ours is still told."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    with contextlib.suppress(OSError), open("/dev/full", "w", buffering=1) as full:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "stderr", full)
+            logs.configure(LogSettings(level="info", form="text"))
+        logging.getLogger("x").info("no room")
+        assert capsys.readouterr().err == ""
+        logging.getLogger("x").info("%d", "no number")
+        assert "Logging error" in capsys.readouterr().err

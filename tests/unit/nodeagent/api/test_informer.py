@@ -132,6 +132,20 @@ async def test_relist_that_is_expired_too_asks_for_the_newest(make: Any, script:
     assert naps.seconds == []
 
 
+async def test_a_history_that_goes_back_is_listed_anew(make: Any, script: Any, mirror: Any) -> None:
+    """A bookmark older than what was seen: the server came back from a backup. What it has is taken, what it lost is DELETED."""
+    script.answer(make.listing(50, make.config_map("a", 40), make.config_map("b", 49)))
+    script.watch(make.bookmark(30), end="stay")
+    too_large = make.failure(504, "Timeout", causes=[{"reason": "ResourceVersionTooLarge"}])
+    script.answer(too_large, 504)
+    script.answer(make.listing(30, make.config_map("a", 20)))
+    script.watch(make.event("ADDED", make.config_map("c", 31)), end="stay")
+    it = mirror(watch_list=False)
+    it.start()
+    assert (await it.until(5))[2:] == [("DELETED", "b", "49"), ("MODIFIED", "a", "20"), ("ADDED", "c", "31")]
+    assert [request.query.get("resourceVersion") for request in script.seen] == ["0", "50", "50", None, "30"]
+
+
 async def test_too_large_version_asks_for_the_newest(make: Any, script: Any, mirror: Any) -> None:
     """A server that is behind (or was reset) is asked for the newest it has."""
     script.answer(make.listing(50, make.config_map("a", 1)))

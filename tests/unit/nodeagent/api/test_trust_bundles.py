@@ -55,6 +55,7 @@ async def test_they_are_watched_from_the_first_pod_on(make: Any, script: Any, cl
     script.answer(make.failure(404, "NotFound"), 404)
     script.answer({"resources": [{"name": "clustertrustbundles"}]})
     first, second = bundle("a"), {**bundle("a"), "spec": {"trustBundle": "new"}}
+    second["metadata"] = {**second["metadata"], "resourceVersion": "6"}
     kind = {"apiVersion": "certificates.k8s.io/v1beta1", "kind": "ClusterTrustBundle"}
     script.watch(make.failure(400, "BadRequest"), status=400)  # it has no streaming lists
     script.answer({"kind": "ClusterTrustBundleList", "metadata": {"resourceVersion": "5"}, "items": [first]})

@@ -110,6 +110,26 @@ LEASES = {"group": "coordination.k8s.io", "resource": "leases"}
         ({"verb": "list", "resource": "pods"}, False),
         ({"verb": "get", "resource": "pods", "namespace": "default", "name": "mine"}, True),
         ({"verb": "get", "resource": "pods", "namespace": "default", "name": "theirs"}, False),
+        ({"verb": "get", "resource": "pods", "namespace": "default", "name": "gone"}, False),
+        ({"verb": "delete", "resource": "pods", "namespace": "default", "name": "gone"}, True),
+        (
+            {
+                "verb": "watch",
+                "resource": "pods",
+                "namespace": "default",
+                "selection": selected("metadata.name=mine"),
+            },
+            True,
+        ),
+        (
+            {
+                "verb": "watch",
+                "resource": "pods",
+                "namespace": "default",
+                "selection": selected("metadata.name=theirs"),
+            },
+            False,
+        ),
         ({"verb": "patch", "resource": "pods", "subresource": "status", "namespace": "default", "name": "mine"}, True),
         (
             {"verb": "patch", "resource": "pods", "subresource": "status", "namespace": "default", "name": "theirs"},

@@ -155,7 +155,6 @@ async def test_node(authorizer: Authorizer) -> None:
     node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
     shared = {
         ("", "services"),
-        ("discovery.k8s.io", "endpointslices"),
         ("node.k8s.io", "runtimeclasses"),
         ("storage.k8s.io", "csidrivers"),
         ("certificates.k8s.io", "clustertrustbundles"),
@@ -165,7 +164,7 @@ async def test_node(authorizer: Authorizer) -> None:
     csr = "certificatesigningrequests"
     expected |= {(verb, "certificates.k8s.io", csr) for verb in (*READ, "create")}
     expected.add(("create", "certificates.k8s.io", f"{csr}/selfnodeclient"))
-    expected |= {(verb, "certificates.k8s.io", "podcertificaterequests") for verb in ("get", "create")}
+    expected.add(("create", "certificates.k8s.io", "podcertificaterequests"))
     expected |= {("get", "", "endpoints"), ("create", "", "nodes")}
     expected |= {("create", "authentication.k8s.io", "tokenreviews")}
     for review in ("subjectaccessreviews", "localsubjectaccessreviews"):
@@ -173,7 +172,17 @@ async def test_node(authorizer: Authorizer) -> None:
     # made under its own name and bound to itself, or refused by what they say (restriction)
     expected |= {("create", "", "pods"), ("create", "storage.k8s.io", "csinodes")}
     expected.add(("create", "resource.k8s.io", "resourceslices"))
-    # of an object that is gone the node has to learn that it is (404)
-    expected |= {("get", "", "pods"), ("delete", "", "pods"), ("create", "", "pods/eviction")}
+    # answered with 404 where there is no such pod; a read is refused (403)
+    expected |= {("delete", "", "pods"), ("create", "", "pods/eviction")}
     expected |= {(verb, "", "pods/status") for verb in ("update", "patch")}
     assert rights(authorizer, node) == expected | BASIC
+
+
+async def test_nodes_that_lead_services(authorizer: Authorizer) -> None:
+    """With the rights of system:node-proxier they also see where Services lead; nobody else gains anything."""
+    node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
+    proxying = Authorizer(authorizer._store, authorizer._nodes, proxying_nodes=True)
+    slices = {(verb, "discovery.k8s.io", "endpointslices") for verb in ("list", "watch")}
+    assert rights(proxying, node) - rights(authorizer, node) == slices
+    bob = UserInfo(name="bob", groups=(AUTHENTICATED,))
+    assert rights(proxying, bob) == rights(authorizer, bob)

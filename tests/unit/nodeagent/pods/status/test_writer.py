@@ -20,7 +20,7 @@ from lightkube.models.core_v1 import (
 )
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.api.errors import ApiError, NotFound, NotServed, ServerError
+from nodeagent.api.errors import ApiError, Conflict, Forbidden, NotFound, NotServed, ServerError
 from nodeagent.pods import pod_tasks
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.writer import StatusWriter, only_begins
@@ -143,6 +143,36 @@ async def test_a_pod_that_is_gone_is_no_error() -> None:
         await drain(writer)
     assert len(api.patches) == 1
     assert writer.cached(UID) is None
+
+
+async def test_a_pod_that_is_another_nodes_by_now() -> None:
+    """The patch meets another pod of the name (409), which the node may not read (403): the writing ends as if it were gone."""
+
+    class OfAnotherNode(Api):
+        async def get(self, kind: type[Pod], name: str, namespace: str) -> Pod:
+            raise Forbidden(403, "Forbidden", "no relationship found between node 'n' and this object")
+
+    api = OfAnotherNode()
+    api.fail = [Conflict(409, "Conflict", "the UID in the precondition does not match")]
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
+        writer.publish(agent_pod(pod()), PodStatus(phase="Running"), containers_may_run=True)
+        await drain(writer)
+    assert (len(api.patches), writer.cached(UID)) == (1, None)
+
+
+async def test_an_api_that_was_restored_is_told_again() -> None:
+    """An object older than the last that was listed: what was written since goes out once more. One that merely lags does not."""
+    api = Api()
+    async with asyncio.TaskGroup() as tasks:
+        writer = StatusWriter(api, PodTasks(tasks), lambda found: found, no_wait)  # type: ignore[arg-type]
+        for version, sent in (("7", 1), ("7", 1), ("5", 2)):
+            if version != "7" or not api.patches:
+                api.current = pod(version)
+            writer.publish(agent_pod(pod(version)), PodStatus(phase="Running"), containers_may_run=True)
+            await drain(writer)
+            assert len(api.patches) == sent
+    assert api.current.status == PodStatus(phase="Running")
 
 
 async def test_a_path_that_nobody_serves_is_not_a_pod_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
