@@ -51,7 +51,12 @@ class DRADriver:
                 [sys.executable, __file__],
                 cwd=_REPO,
                 # not on the command line: what names a node there counts as left behind by it
-                env={"PYTHONPATH": str(_REPO), "PATH": os.environ["PATH"], "DRIVER": json.dumps(self._arguments)},
+                env={
+                    "PYTHONPATH": str(_REPO),
+                    "PATH": os.environ["PATH"],
+                    "HOME": str(self.folder),
+                    "DRIVER": json.dumps(self._arguments),
+                },
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # its kubectl ends with it
