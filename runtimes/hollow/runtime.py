@@ -247,8 +247,7 @@ class HollowRuntime(RuntimeService):
 
     def _crash(self, sandbox: HollowSandbox, container: HollowContainer) -> tuple[float, int] | None:
         """After how many seconds a container crashes, if it does, and with which exit code."""
-        pod, own, settings = sandbox.status.metadata, container.status.metadata, self._settings
-        what = (pod.namespace, pod.name, own.name, own.attempt)
+        what, settings = _named(sandbox, container), self._settings
         if self._chance.share("crashes", *what) >= settings.crashes:
             return None
         return self._chance.seconds(settings.crash_after_seconds, settings.spread, "crash", *what), _FAILED
@@ -257,8 +256,8 @@ class HollowRuntime(RuntimeService):
     async def stop_container(self, request: cri.StopContainerRequest) -> cri.StopContainerResponse:
         container = self._containers.get(request.container_id)
         if container is not None and container.status.state == cri.CONTAINER_RUNNING:
-            settings = self._settings
-            await asyncio.sleep(self._chance.seconds(settings.stop_seconds, settings.spread, request.container_id))
+            what, settings = _named(self._sandboxes[container.sandbox_id], container), self._settings
+            await asyncio.sleep(self._chance.seconds(settings.stop_seconds, settings.spread, "stop", *what))
             self._exit(container, _KILLED)
         return cri.StopContainerResponse()
 
@@ -413,6 +412,12 @@ class HollowRuntime(RuntimeService):
         if (found := self._containers.get(container_id)) is None:
             raise errors.NotFound(f"no container {container_id!r}")
         return found
+
+
+def _named(sandbox: HollowSandbox, container: HollowContainer) -> tuple[str, str, str, int]:
+    """What a container's draws are for: not its id, which is another one each time."""
+    pod, own = sandbox.status.metadata, container.status.metadata
+    return pod.namespace, pod.name, own.name, own.attempt
 
 
 def _planned_end(annotations: Mapping[str, str]) -> tuple[float, int] | None:

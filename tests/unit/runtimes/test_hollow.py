@@ -130,6 +130,23 @@ async def test_seeds_repeat() -> None:
     assert {failed for failed, _ in first} == {crashed for _, crashed in first} == {True, False}
 
 
+async def test_times_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same seed and names: as long to come up, and as long to stop."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    for seed in ("a", "a", "b"):
+        runtime = await hollow(seed=seed, startSeconds=2.0, stopSeconds=1.0, spread=0.5)
+        _, container_id = await make(runtime, "u1")
+        await runtime.stop_container(cri.StopContainerRequest(container_id=container_id))
+    first, again, other = slept[:3], slept[3:6], slept[6:]  # of each the pull of the image, the start, the stop
+    assert first == again
+    assert [one != two for one, two in zip(first, other, strict=True)] == [False, True, True]
+
+
 async def test_pulls_fail_by_the_seed_and_succeed_in_the_end() -> None:
     """An image is there after a pull that was none of the failed ones; then it is there at once."""
     made = hollow_runtime("hollow", {"options": {"failures": 0.7, "seed": "3"}})
