@@ -156,8 +156,12 @@ def as_go(error: CSIError) -> str:
     """`rpc error: code = FailedPrecondition desc = ...`, as Go's gRPC writes a status: what users, and who looks for the text of
     an event, know.
     """
-    code = _GO.get(error.code) or "".join(word.title() for word in error.code.split("_"))
-    return f"rpc error: code = {code} desc = {error.message}"
+    return f"rpc error: code = {code_as_go(error.code)} desc = {error.message}"
+
+
+def code_as_go(code: str) -> str:
+    """A gRPC code as Go writes it: `DEADLINE_EXCEEDED` as `DeadlineExceeded`."""
+    return _GO.get(code) or "".join(word.title() for word in code.split("_"))
 
 
 def presentable(text: str, secrets: Iterable[str] = ()) -> str:

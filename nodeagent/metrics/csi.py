@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Histogram
 
+from csi.errors import code_as_go
+
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 25.0, 50.0, 120.0, 300.0, 600.0)
 
 
@@ -17,9 +19,4 @@ class CSIMetrics:
 
     def ended(self, driver: str, method: str, code: str, seconds: float) -> None:
         """`method`: as `/csi.v1.Node/NodePublishVolume`. `code`: of gRPC, in capitals; shown as Go writes it."""
-        self._seconds.labels(driver, method, code_as_in_go(code), "false").observe(seconds)
-
-
-def code_as_in_go(code: str) -> str:
-    """`DEADLINE_EXCEEDED` as `DeadlineExceeded`."""
-    return code if code == "OK" else "".join(word.title() for word in code.split("_"))
+        self._seconds.labels(driver, method, code_as_go(code), "false").observe(seconds)

@@ -10,7 +10,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from nodeagent.metrics.csi import code_as_in_go
+from csi.errors import code_as_go
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 45.0)
 _ANY = "<any>"
@@ -38,7 +38,7 @@ class DRAMetrics:
 
     def called(self, driver: str, method: str, code: str, seconds: float) -> None:
         """`method`: as `NodePrepareResources`. `code`: of gRPC, in capitals."""
-        self._calls.labels(driver, method, code_as_in_go(code)).observe(seconds)
+        self._calls.labels(driver, method, code_as_go(code)).observe(seconds)
 
 
 class ClaimsInUse(Collector):

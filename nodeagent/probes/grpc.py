@@ -4,6 +4,7 @@ import asyncio
 
 import grpc
 
+from csi.errors import code_as_go
 from nodeagent.probes.outcome import USER_AGENT, Outcome, address, failure, success
 from proto.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from proto.health_pb2_grpc import HealthStub
@@ -58,5 +59,4 @@ def _failed(error: grpc.aio.AioRpcError, limit: str) -> str:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"timeout: health rpc did not complete within {limit}"
         case code:
-            name = "".join(word.title() for word in code.name.split("_"))
-            return f"error: health rpc probe failed: rpc error: code = {name} desc = {error.details()}"
+            return f"error: health rpc probe failed: rpc error: code = {code_as_go(code.name)} desc = {error.details()}"

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
+from csi.errors import code_as_go
 from proto import dra_health_pb2 as health
 from proto import dra_pb2 as api
 from runtimes.linux import grpc_unix
@@ -111,7 +112,7 @@ def _check(method: str, asked: Sequence[api.Claim], errors: dict[str, str]) -> N
 
 def _words(error: Any) -> str:
     """As gRPC's clients in Go tell of it."""
-    return f"rpc error: code = {error.code().name} desc = {error.details() or ''}"
+    return f"rpc error: code = {code_as_go(error.code().name)} desc = {error.details() or ''}"
 
 
 def _serialize(message: Message) -> bytes:

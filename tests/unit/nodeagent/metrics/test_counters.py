@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry
 from nodeagent.metrics.admission import AdmissionMetrics
 from nodeagent.metrics.api_requests import ApiRequestMetrics
 from nodeagent.metrics.build import BuildInfo
+from nodeagent.metrics.csi import CSIMetrics
+from nodeagent.metrics.dra import ClaimsInUse, DRAMetrics
 from nodeagent.metrics.eviction import EvictionMetrics
 from nodeagent.metrics.images import ImageMetrics, size_name
 from nodeagent.metrics.requests import RequestMetrics, told_path
@@ -130,6 +132,31 @@ def test_volumes(registry: CollectorRegistry) -> None:
     }
     labels = {"plugin_name": "kubernetes.io/empty-dir", "state": "actual_state_of_world"}
     assert value("volume_manager_total_volumes", labels) == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"), [("OK", "OK"), ("DEADLINE_EXCEEDED", "DeadlineExceeded"), ("CANCELLED", "Canceled")]
+)
+def test_calls_of_drivers(registry: CollectorRegistry, code: str, shown: str) -> None:
+    """With the code of their answer, as Go writes it."""
+    CSIMetrics(registry).ended("d", "/csi.v1.Node/NodePublishVolume", code, 0.5)
+    DRAMetrics(registry).called("d", "NodePrepareResources", code, 0.25)
+    of_csi = {"method_name": "/csi.v1.Node/NodePublishVolume", "grpc_status_code": shown, "migrated": "false"}
+    of_dra = {"method_name": "NodePrepareResources", "grpc_status_code": shown}
+    value = registry.get_sample_value
+    assert value("csi_operations_seconds_sum", {"driver_name": "d"} | of_csi) == 0.5
+    assert value("dra_grpc_operations_duration_seconds_sum", {"driver_name": "d"} | of_dra) == 0.25
+
+
+def test_claims(registry: CollectorRegistry) -> None:
+    """Failures are told apart; what is in use is told as of the scrape, of all drivers and of each."""
+    registry.register(ClaimsInUse(lambda: (2, {"a": 2, "b": 1})))
+    DRAMetrics(registry).operated("PrepareResources", failed=True, seconds=0.5)
+    value = registry.get_sample_value
+    labels = {"operation_name": "PrepareResources", "is_error": "true"}
+    assert value("dra_operations_duration_seconds_sum", labels) == 0.5
+    in_use = {name: value("dra_resource_claims_in_use", {"driver_name": name}) for name in ("<any>", "a", "b")}
+    assert in_use == {"<any>": 2, "a": 2, "b": 1}
 
 
 def test_build(registry: CollectorRegistry) -> None:
