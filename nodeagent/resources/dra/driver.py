@@ -87,9 +87,10 @@ class Driver:
         call = self._channel.unary_unary(
             f"/{self._service}/{method}", request_serializer=_serialize, response_deserializer=parse
         )
-        begin, code = time.monotonic(), "OK"
+        begin, code = time.monotonic(), "CANCELLED"
         try:
             found: _Answer = await call(request, timeout=CALL_SECONDS)
+            code = "OK"
         except grpc.aio.AioRpcError as error:
             code = error.code().name
             raise DriverError(f"{method}: {_words(error)}") from error
