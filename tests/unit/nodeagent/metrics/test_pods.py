@@ -45,3 +45,13 @@ def test_resizes() -> None:
     reasons = ("deferred", "infeasible")
     assert [value("kubelet_pod_pending_resizes", {"reason": reason}) for reason in reasons] == [1, 0]
     assert value("kubelet_pod_in_progress_resizes") == 1
+
+
+def test_ephemeral_containers() -> None:
+    """Of pods that still run."""
+    spec = {"containers": [], "ephemeralContainers": [{"name": "a"}, {"name": "b"}]}
+    debugged = agent_pod({"metadata": {"name": "d", "namespace": "default", "uid": "d"}, "spec": spec})
+    running = PodOnNode(pod=debugged, status=debugged.status, stage=PodStage.SYNC)
+    registry = CollectorRegistry()
+    registry.register(PodsOnNode(lambda: [pod("a", PodStage.SYNC), running], 2))
+    assert registry.get_sample_value("kubelet_managed_ephemeral_containers") == 2
