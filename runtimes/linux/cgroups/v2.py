@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ class CgroupsV2:
     def controllers(self) -> frozenset[str]:
         return frozenset(CoreV2(Directory(self._root)).controllers)
 
-    @property
+    @functools.cached_property  # each row of a page of statistics asks, and each container's start
     def huge_page_sizes(self) -> tuple[str, ...]:
         # the root has no hugetlb files: any child that has the controller shows them
         for name in subdirectories(self._root):
@@ -59,9 +60,10 @@ class CgroupsV2:
     @property
     def limits_swap(self) -> bool:
         # the root has no such file, and below it only cgroups with the controller do
-        below = [Path(self._root, name) for name in subdirectories(self._root)]
-        counted = [(each / "memory.swap.max").exists() for each in below if (each / "memory.max").exists()]
-        return any(counted) if counted else "memory" in self.controllers and Path("/proc/swaps").exists()
+        for name in subdirectories(self._root):
+            if Path(self._root, name, "memory.max").exists():
+                return Path(self._root, name, "memory.swap.max").exists()
+        return "memory" in self.controllers and Path("/proc/swaps").exists()
 
     @property
     def statistics(self) -> StatisticsV2:

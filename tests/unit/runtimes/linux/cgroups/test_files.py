@@ -87,6 +87,15 @@ def test_v2_limits_go_to_one_directory(v2: CgroupsV2, tmp_path: Path) -> None:
     assert v2.huge_page_sizes == ("2MB",)
 
 
+def test_v2_says_whether_swap_can_be_limited(v2: CgroupsV2, tmp_path: Path) -> None:
+    """A kernel without swap accounting has no file for it, wherever it has those of memory."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "p/memory.max").write_text("max\n")
+    assert not v2.limits_swap
+    (tmp_path / "p/memory.swap.max").write_text("max\n")
+    assert v2.limits_swap
+
+
 def test_v2_writes_no_limit_as_max(v2: CgroupsV2, tmp_path: Path) -> None:
     """No quota, memory and pids limit are max."""
     v2.apply("/p", NO_LIMITS)
