@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 
 from nodeagent.resources.checkpoint import Saver
+from nodeagent.resources.devices.device import HEALTHY, UNHEALTHY, UNKNOWN
 from proto import dra_health_pb2 as api
 from runtimes.kube.json_errors import UNREADABLE
 
 log = logging.getLogger(__name__)
 
 FILE = "dra_health_state"
-HEALTHY, UNHEALTHY, UNKNOWN = "Healthy", "Unhealthy", "Unknown"
 HOLDS_SECONDS = 30.0
 MAX_MESSAGE = 1024  # characters
 _WORDS = {api.HEALTHY: HEALTHY, api.UNHEALTHY: UNHEALTHY}
