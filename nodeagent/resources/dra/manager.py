@@ -187,9 +187,10 @@ class DRAManager:
         return ClaimRecord(uid=claim.metadata.uid, name=name, namespace=pod.namespace, drivers=parts)
 
     async def _prepare(self, pod: AgentPod, looked_at: list[ClaimRecord]) -> None:
-        records = [self._noted(pod, record) for record in looked_at]
+        # by UID: two entries of a pod may name one claim
+        records = {record.uid: self._noted(pod, record) for record in looked_at}
         await self._save()
-        waiting = [record for record in records if record.uid not in self._prepared]
+        waiting = [record for uid, record in records.items() if uid not in self._prepared]
         await _side_by_side(self._prepare_by(driver, own) for driver, own in _by_driver(waiting).items())
         self._prepared |= {record.uid for record in waiting}
         await self._save()

@@ -35,6 +35,17 @@ async def test_each_driver_is_asked_once_for_all_claims(node: Any, pod_with: Any
     assert node.operations == [("PrepareResources", False)] * 3
 
 
+async def test_two_entries_of_one_claim(node: Any, pod_with: Any) -> None:
+    """It is prepared once, and given back once."""
+    node.driver(A)
+    node.claim("x", A)
+    entries = [{"name": name, "resourceClaimName": "x"} for name in ("one", "other")]
+    manager = node.manager()
+    await manager.prepare(pod_with(resourceClaims=entries))
+    await manager.unprepare(PodUID("u1"))
+    assert node.calls == [f"{A} prepare x", f"{A} unprepare x"]
+
+
 async def test_a_shared_claim_is_given_back_by_the_last_pod(node: Any, pod_with: Any) -> None:
     """Also by an agent that has not prepared it; and nothing is left in its checkpoint."""
     node.driver(A)
