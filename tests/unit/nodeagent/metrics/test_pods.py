@@ -51,7 +51,9 @@ def test_ephemeral_containers() -> None:
     """Of pods that still run."""
     spec = {"containers": [], "ephemeralContainers": [{"name": "a"}, {"name": "b"}]}
     debugged = agent_pod({"metadata": {"name": "d", "namespace": "default", "uid": "d"}, "spec": spec})
-    running = PodOnNode(pod=debugged, status=debugged.status, stage=PodStage.SYNC)
+    pods = [
+        PodOnNode(pod=debugged, status=debugged.status, stage=stage) for stage in (PodStage.SYNC, PodStage.TERMINATING)
+    ]
     registry = CollectorRegistry()
-    registry.register(PodsOnNode(lambda: [pod("a", PodStage.SYNC), running], 2))
+    registry.register(PodsOnNode(lambda: pods, 2))
     assert registry.get_sample_value("kubelet_managed_ephemeral_containers") == 2
