@@ -15,7 +15,7 @@ from nodeagent.assembly.host import Host
 from nodeagent.assembly.parts import Skip
 from nodeagent.assembly.pods import Probing
 from nodeagent.assembly.running import Scope
-from nodeagent.config import Config
+from nodeagent.config import Config, feature_gates
 from nodeagent.config.flags import flags
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
@@ -60,7 +60,7 @@ async def start_server(
     if not kubelet.enableServer:
         raise Skip("enableServer: false")
     host.metrics.register(PodsOnNode(pods.pods, host.cgroups.version))
-    host.metrics.register(BuildInfo(_gates(config), host.machine.architecture))
+    host.metrics.register(BuildInfo(feature_gates.acted_on(kubelet), host.machine.architecture))
     health = HealthMetrics()
     try:
         settings = server_settings(config, folders, state.host_ips, embedded)
@@ -142,21 +142,6 @@ def _debug_pages(config: Config, host: Host, folders: Folders, pods: PodManager)
         DebugPods(pods.activities, host.now),
         *((checkpoints,) if kubelet.featureGates.get("ContainerCheckpoint", True) else ()),
     )
-
-
-def _gates(config: Config) -> list[tuple[str, str, bool]]:
-    """Of all that this agent acts on: name, stage, whether it is open."""
-    kubelet = config.kubelet
-    return [
-        ("CPUManagerPolicyAlphaOptions", "ALPHA", kubelet.featureGates.get("CPUManagerPolicyAlphaOptions", False)),
-        ("KubeletEnsureSecretPulledImages", "BETA", kubelet.featureGates.get("KubeletEnsureSecretPulledImages", True)),
-        ("ComponentFlagz", "BETA", kubelet.featureGates.get("ComponentFlagz", True)),
-        ("ContainerCheckpoint", "BETA", kubelet.featureGates.get("ContainerCheckpoint", True)),
-        ("ComponentStatusz", "BETA", kubelet.featureGates.get("ComponentStatusz", True)),
-        ("NodeLogQuery", "", kubelet.featureGates.get("NodeLogQuery", True)),
-        ("PodLogsQuerySplitStreams", "ALPHA", kubelet.featureGates.get("PodLogsQuerySplitStreams", False)),
-        ("PodLevelResources", "BETA", kubelet.featureGates.get("PodLevelResources", True)),
-    ]
 
 
 def server_settings(

@@ -309,7 +309,8 @@ def hollow(
     """Run many simulated nodes in one process, to load a control plane. On Ctrl-C they and their pods are removed."""
     from nodeagent.cli import hollow as command
     from nodeagent.cli.option_values import LOG_FORMATS, LOG_LEVELS, checked_word
-    from nodeagent.hollow.settings import FleetSettings, HollowTimes
+    from nodeagent.hollow.settings import FleetSettings
+    from runtimes.hollow.runtime import HollowSettings
 
     settings = FleetSettings(
         nodes=nodes,
@@ -325,7 +326,7 @@ def hollow(
         keep=keep,
         cpus=cpus,
         memory_bytes=command.memory_bytes(memory),
-        times=HollowTimes(
+        runtime=HollowSettings(
             seed=seed,
             start_seconds=start_seconds,
             pull_seconds=pull_seconds,

@@ -1,7 +1,7 @@
 """How `nodeagent top` looks: a node's use as lines of text, or as JSON. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from nodeagent.cli.output import human_bytes
@@ -39,10 +39,15 @@ def ordered(pods: Sequence[PodUse], sort: str) -> list[PodUse]:
 
 def document(use: NodeUse, sort: str) -> dict[str, Any]:
     """As JSON: the fields of `usage.NodeUse`, the distance of each threshold, the pods in order."""
-    found = asdict(use)
+    return node_document(use) | {"pods": [asdict(pod) for pod in ordered(use.pods, sort)]}
+
+
+def node_document(use: NodeUse) -> dict[str, Any]:
+    """The same without the pods."""
+    found = asdict(replace(use, pods=()))
+    del found["pods"]
     found["stalls"] = {name: {"some": some, "full": full} for name, (some, full) in use.stalls.items()}
     found["thresholds"] = [{**asdict(each), "distance": each.distance} for each in use.thresholds]
-    found["pods"] = [asdict(pod) for pod in ordered(use.pods, sort)]
     return found
 
 

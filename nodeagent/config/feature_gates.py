@@ -8,6 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from nodeagent.config.acted_on import ACTED_ON
+from nodeagent.config.kubelet import KubeletConfiguration
+
 ALL_ALPHA, ALL_BETA = "AllAlpha", "AllBeta"
 
 
@@ -166,6 +169,13 @@ def effective(given: Mapping[str, bool]) -> dict[str, bool]:
         if group in given:
             found |= {name: given[group] for name, gate in GATES.items() if gate.stage is stage}
     return found | dict(given)
+
+
+def acted_on(document: KubeletConfiguration) -> list[tuple[str, str, bool]]:
+    """Name, stage, and whether it is open, of each gate that this agent's code reads."""
+    prefix = "featureGates."
+    names = sorted(field.removeprefix(prefix) for field in ACTED_ON if field.startswith(prefix))
+    return [(name, GATES[name].stage, document.featureGates.get(name, GATES[name].default)) for name in names]
 
 
 def known() -> list[str]:

@@ -46,19 +46,6 @@ def defaulted(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def merged(document: Any, patch: Any) -> Any:
-    """RFC 7386: mappings merge, null takes away, anything else replaces."""
-    if not isinstance(patch, Mapping):
-        return patch
-    found = dict(document) if isinstance(document, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = merged(found.get(key), value)
-    return found
-
-
 def overridden(document: Mapping[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
     """The document with what the flags say in its place."""
     found = dict(document)

@@ -17,6 +17,7 @@ from nodeagent.config.kubelet import KubeletConfiguration
 from nodeagent.config.layers import Override
 from nodeagent.config.paths import resolve_field, resolve_options, resolve_plain
 from nodeagent.tls_policy import TLSPolicy
+from runtimes.kube import merge_patch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +168,7 @@ def _layered(document: documents.Document, options: Options, findings: documents
                 if each.kind is not KubeletConfiguration:
                     findings.problem(each.places, (), f"{each.kind.__name__}: a drop-in is a {kubelet.KIND}")
                     continue
-                plain = layers.merged(plain, resolve_plain(each.plain, each.kind, Path.cwd()))
+                plain = merge_patch.apply(plain, resolve_plain(each.plain, each.kind, Path.cwd()))
                 places |= {where: place for where, place in each.places.items() if where}
     overrides = [
         dataclasses.replace(each, value=resolve_field(each.value, KubeletConfiguration, each.field, Path.cwd()))

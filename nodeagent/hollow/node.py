@@ -5,7 +5,9 @@ import contextlib
 import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from lightkube.models.core_v1 import Taint
 
 from nodeagent.api.acting import ActingSender, as_node
@@ -21,9 +23,10 @@ from nodeagent.config.values import FilePath
 from nodeagent.hollow.calls import ApiCalls
 from nodeagent.hollow.machine import hollow_host
 from nodeagent.hollow.parts import HANDLER, Sight, hollow_parts
-from nodeagent.hollow.settings import FLEET_LABEL, TAINT, FleetSettings, HollowTimes
+from nodeagent.hollow.settings import FLEET_LABEL, TAINT, FleetSettings
 from nodeagent.node.facts import Machine
 from nodeagent.pods.manager_handle import ManagerHandle
+from runtimes.hollow.runtime import HollowSettings
 
 LEAST_PODS = 110  # a kubelet's own maximum
 SPARE_PODS = 10  # beside the fleet's own: those of DaemonSets, and of whoever tries something
@@ -89,7 +92,7 @@ def node_config(name: str, settings: FleetSettings, site: Site) -> Config:
         enableServer=False,
         failSwapOn=False,
     )
-    runtime = RuntimeSettings(type=HANDLER, options=runtime_options(settings.times, name))
+    runtime = RuntimeSettings(type=HANDLER, options=runtime_options(settings.runtime, name))
     options = Options(
         kubeconfig=settings.kubeconfig,
         root_dir=directory,
@@ -107,14 +110,7 @@ def node_config(name: str, settings: FleetSettings, site: Site) -> Config:
     )
 
 
-def runtime_options(times: HollowTimes, name: str) -> dict[str, object]:
+def runtime_options(runtime: HollowSettings, name: str) -> dict[str, Any]:
     """Every node has a seed of its own, of the fleet's and its name."""
-    return {
-        "seed": f"{times.seed}/{name}",
-        "startSeconds": times.start_seconds,
-        "pullSeconds": times.pull_seconds,
-        "stopSeconds": times.stop_seconds,
-        "spread": times.spread,
-        "failures": times.failures,
-        "crashes": times.crashes,
-    }
+    options: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(runtime, seed=f"{runtime.seed}/{name}"))
+    return options

@@ -1,23 +1,12 @@
 """What a fleet is to be."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from runtimes.hollow.runtime import HollowSettings
 
 FLEET_LABEL = "hollow.nodeagent.dev/fleet"  # of nodes and pods that a fleet has made; its value: the fleet's name
 TAINT = "hollow.nodeagent.dev/node"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HollowTimes:
-    """How the nodes' runtimes behave, as `runtimes.hollow` says; times are medians."""
-
-    seed: str = "0"
-    start_seconds: float = 0.8
-    pull_seconds: float = 2.0
-    stop_seconds: float = 0.3
-    spread: float = 0.5
-    failures: float = 0.0
-    crashes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +15,9 @@ class FleetSettings:
 
     `kubeconfig` None: an embedded API, with its store in `state_dir`. `as_nodes`: each node speaks to the API with no more than a
     node's rights, which the kubeconfig's user has to be allowed to take (verb `impersonate`). `tokens`: pods ask for tokens of
-    their service account. `duration_seconds`: how long the fleet stays once all runs; None: until it is told to go. `keep`: what
-    it has made stays in the API. `report`: file for a JSON line a sample (`report.Sample`).
+    their service account. `runtime`: how each node's behaves, but for its seed, which is made of this one.
+    `duration_seconds`: how long the fleet stays once all runs; None: until it is told to go. `keep`: what it has made stays in
+    the API. `report`: file for a JSON line a sample (`report.Sample`).
     """
 
     nodes: int
@@ -43,7 +33,7 @@ class FleetSettings:
     keep: bool = False
     cpus: int = 8
     memory_bytes: int = 32 << 30
-    times: HollowTimes = HollowTimes()
+    runtime: HollowSettings = field(default_factory=HollowSettings)
     duration_seconds: float | None = None
     interval_seconds: float = 10.0
     report: Path | None = None

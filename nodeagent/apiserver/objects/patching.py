@@ -14,11 +14,12 @@ from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.body import Undecodable, accept, wrong_kind
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.apiserver.objects.options import WriteOptions
-from nodeagent.apiserver.patch import json_patch, merge_patch, strategic
+from nodeagent.apiserver.patch import json_patch, strategic
 from nodeagent.apiserver.patch.go_format import go_format
 from nodeagent.apiserver.registry.resource import Resource
 from nodeagent.apitypes.scalars import number_as_written
 from nodeagent.apitypes.schema import struct_for
+from runtimes.kube import merge_patch
 from runtimes.kube.field_errors import invalid
 from runtimes.kube.json_object import JsonObject
 

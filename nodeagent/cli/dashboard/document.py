@@ -11,6 +11,7 @@ from nodeagent.cli.dashboard.history import History
 from nodeagent.cli.dashboard.surroundings import Surroundings
 from nodeagent.cli.pod_row import pod_row
 from nodeagent.cli.status import node_row
+from nodeagent.cli.top_view import node_document
 from nodeagent.cli.usage import NodeUse, PodUse
 
 # the parts of an agent that are a runtime each, and those that are called alike
@@ -21,14 +22,10 @@ _NO_RUNTIMES = ("runtime monitor", "runtime classes")
 def document(
     use: NodeUse, pods: Sequence[Pod], history: History, around: Surroundings, seen_at: datetime
 ) -> dict[str, object]:
-    """`node` is a NodeUse but for its pods; `…_unknown`: why something is not known. The page names the rest."""
-    node = asdict(use)
-    del node["pods"]
-    node["stalls"] = {name: {"some": some, "full": full} for name, (some, full) in use.stalls.items()}
-    node["thresholds"] = [{**asdict(each), "distance": each.distance} for each in use.thresholds]
+    """`node` is what `nodeagent top` tells of it; `…_unknown`: why something is not known. The page names the rest."""
     return {
         "seen_at": seen_at.timestamp(),
-        "node": node,
+        "node": node_document(use),
         "about": _about(around.node, seen_at),
         "history": history.node(),
         "pods": _pods(use, pods, history, seen_at),

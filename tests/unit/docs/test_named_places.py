@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parents[3]
-DOCUMENTS = ("CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/runtime-plugins.md")
+DOCUMENTS = ("CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/owners.md", "docs/runtime-plugins.md")
 QUOTED = re.compile(r"`([^`\n]+)`")
 PLACE = re.compile(r"[\w./-]*(?:/|\.(?:py|json|md|toml|proto))")
 FILES = [

@@ -1,6 +1,7 @@
 """Feature gates as a kubelet takes them: known ones by their stage, unknown and locked ones refused, in its words."""
 
-from nodeagent.config.feature_gates import GATES, Gate, Stage, effective, known, refusals, remarks
+from nodeagent.config.feature_gates import GATES, Gate, Stage, acted_on, effective, known, refusals, remarks
+from nodeagent.config.kubelet import KubeletConfiguration
 
 
 def test_the_table() -> None:
@@ -48,3 +49,21 @@ def test_known() -> None:
     """Those that may be set, as `kubelet --help` lists them."""
     assert "MemoryQoS=true|false (ALPHA - default=false)" in known()
     assert not [line for line in known() if line.startswith("NodeSwap=")]
+
+
+def test_acted_on() -> None:
+    """Each gate that the code reads, with its stage; open as it is set, else as it is by default."""
+    told = acted_on(KubeletConfiguration(featureGates={"MemoryQoS": True, "NodeLogQuery": False, "EventedPLEG": True}))
+    assert told == [
+        ("CPUManagerPolicyAlphaOptions", "ALPHA", False),
+        ("ComponentFlagz", "BETA", True),
+        ("ComponentStatusz", "BETA", True),
+        ("ContainerCheckpoint", "BETA", True),
+        ("KubeletCrashLoopBackOffMax", "BETA", True),
+        ("KubeletEnsureSecretPulledImages", "BETA", True),
+        ("MemoryQoS", "ALPHA", True),
+        ("NodeLogQuery", "", False),
+        ("PodLevelResources", "BETA", True),
+        ("PodLogsQuerySplitStreams", "ALPHA", False),
+        ("ReduceDefaultCrashLoopBackOffDecay", "ALPHA", False),
+    ]

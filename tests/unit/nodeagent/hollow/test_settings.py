@@ -7,9 +7,10 @@ import typer
 
 from nodeagent.cli import hollow
 from nodeagent.hollow.node import runtime_options
-from nodeagent.hollow.settings import FLEET_LABEL, FleetSettings, HollowTimes
+from nodeagent.hollow.settings import FLEET_LABEL, FleetSettings
 from nodeagent.hollow.workload import pod_of
 from runtimes.hollow.factory import hollow_runtime
+from runtimes.hollow.runtime import HollowSettings
 
 
 def test_pods_are_spread_evenly_and_named_after_their_nodes() -> None:
@@ -26,10 +27,10 @@ def test_pods_are_spread_evenly_and_named_after_their_nodes() -> None:
 
 def test_nodes_differ_and_repeat() -> None:
     """Each has a seed of its own, made of the fleet's; the runtime takes what it is told."""
-    times = HollowTimes(seed="5", failures=0.1, crashes=0.2)
-    options = [runtime_options(times, name) for name in ("f-0", "f-1")]
+    runtime = HollowSettings(seed="5", failures=0.1, crashes=0.2)
+    options = [runtime_options(runtime, name) for name in ("f-0", "f-1")]
     assert options[0]["seed"] != options[1]["seed"]
-    assert runtime_options(times, "f-0") == options[0]
+    assert runtime_options(runtime, "f-0") == options[0]
     assert hollow_runtime("hollow", {"options": options[0]}).handler == "hollow"
 
 

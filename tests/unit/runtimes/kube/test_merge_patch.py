@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodeagent.apiserver.patch.merge_patch import apply
+from runtimes.kube.merge_patch import apply
 
 
 @pytest.mark.parametrize(
