@@ -26,7 +26,6 @@ from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.certificates import subject_names
 from nodeagent.api.client import ApiClient
-from nodeagent.api.credentials import CredentialsError
 from nodeagent.api.errors import AlreadyExists, ApiError, Forbidden, NotFound
 from nodeagent.api.wire import WatchEvent
 from runtimes.linux.retry import Backoff, RetryPolicy
@@ -136,7 +135,7 @@ async def issued(
             raise
         except NotFound:  # taken away unanswered: asked again
             name = ""
-        except (ApiError, CredentialsError) as error:
+        except ApiError as error:
             log.warning("a certificate cannot be asked for: %s", error)
         await sleep(backoff.next_delay())
 
