@@ -24,9 +24,8 @@ from lightkube.models.certificates_v1 import CertificateSigningRequest, Certific
 from lightkube.models.core_v1 import NodeAddress
 from lightkube.models.meta_v1 import ObjectMeta
 
-from nodeagent.api.certificates import subject_names
+from nodeagent.api.certificates import common_names, public_der, subject_names
 from nodeagent.api.client import ApiClient
-from nodeagent.api.credentials import CredentialsError
 from nodeagent.api.errors import AlreadyExists, ApiError, Forbidden, NotFound
 from nodeagent.api.wire import WatchEvent
 from runtimes.linux.retry import Backoff, RetryPolicy
@@ -72,8 +71,7 @@ def serving_names(addresses: Iterable[NodeAddress]) -> frozenset[str]:
 
 def fits(certificate: x509.Certificate, wanted: Wanted) -> bool:
     """Whether it is this node's, and for all the names."""
-    names = [item.value for item in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    return names == [wanted.common_name] and set(map(_name, wanted.names)) <= _names_of(certificate)
+    return common_names(certificate) == [wanted.common_name] and set(map(_name, wanted.names)) <= _names_of(certificate)
 
 
 def signing_request(wanted: Wanted, key: ec.EllipticCurvePrivateKey, *, named: bool) -> CertificateSigningRequest:
@@ -136,7 +134,7 @@ async def issued(
             raise
         except NotFound:  # taken away unanswered: asked again
             name = ""
-        except (ApiError, CredentialsError) as error:
+        except ApiError as error:
             log.warning("a certificate cannot be asked for: %s", error)
         await sleep(backoff.next_delay())
 
@@ -177,14 +175,13 @@ def _identity(request: CertificateSigningRequest) -> tuple[str, str]:
 def _public(request: CertificateSigningRequest) -> bytes:
     """The key that is asked for; empty: the request cannot be read."""
     try:
-        key = x509.load_pem_x509_csr(base64.b64decode(request.spec.request or "")).public_key()
+        return public_der(x509.load_pem_x509_csr(base64.b64decode(request.spec.request or "")).public_key())
     except ValueError:
         return b""
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _name_by(key: ec.EllipticCurvePrivateKey, wanted: Wanted, usages: Iterable[str]) -> str:
-    public = key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    public = public_der(key.public_key())
     digest = hashlib.new("sha512_256")
     for part in (public, wanted.common_name.encode(), ORGANIZATION.encode(), *(usage.encode() for usage in usages)):
         digest.update(_base64(part) + b"|")

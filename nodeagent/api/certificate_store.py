@@ -14,7 +14,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from nodeagent.api.certificates import file_version
+from nodeagent.api.certificates import file_version, public_der
 from runtimes.linux.files import replace_file, sync_folder
 
 CLIENT = "kubelet-client"
@@ -48,8 +48,7 @@ class CertificateStore:
         """Make it the current one. Raises ValueError for a certificate that cannot be read or is not the key's; OSError."""
         certificate = x509.load_pem_x509_certificate(certificate_pem)
         key = serialization.load_pem_private_key(key_pem, None)
-        form = (serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        if public_der(certificate.public_key()) != public_der(key.public_key()):
             raise ValueError("the certificate is not for the key that it was asked for")
         self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         before = self._target()

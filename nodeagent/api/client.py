@@ -33,7 +33,6 @@ Patch = dict[str, Any] | list[Any]
 PAGE_SIZE = 500
 MAX_RETRIES = 10
 MAX_RETRY_AFTER_SECONDS = 60.0
-RESET_SECONDS = 1.0  # between the tries at an API that resets connections
 DEFAULT_TIMEOUT_SECONDS = 30.0
 # How much longer than its own timeoutSeconds a watch may stay open before the peer counts as hung.
 WATCH_GRACE_SECONDS = 30.0
@@ -285,7 +284,7 @@ class ApiClient:
     ) -> bytes:
         """Send any request and return the body of a 2xx answer. `path` is percent-encoded, with its query; `accept` empty: JSON.
 
-        429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a reset, once at once.
+        429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a reset, a second apart.
         """
         await self.turn()
         for attempt in range(MAX_RETRIES + 1):

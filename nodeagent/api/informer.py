@@ -20,9 +20,8 @@ from nodeagent.api import errors
 from nodeagent.api.client import MAX_RETRY_AFTER_SECONDS, ApiClient
 from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.outage import Outage
-from nodeagent.api.resources import key_of, metadata_of
+from nodeagent.api.resources import is_older, key_of, metadata_of
 from nodeagent.api.wire import EventType, WatchEvent
-from runtimes.kube.whole_number import whole_number
 from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -328,7 +327,7 @@ class Informer(Generic[T]):
     def _apply(self, event: WatchEvent[T]) -> None:
         self._watch_works()
         if event.resource_version:
-            if _before(event.resource_version, self._version):
+            if is_older(event.resource_version, self._version):
                 raise errors.Expired(410, "Expired", "the server's history went back: it was restored from a backup")
             self._version = event.resource_version
         obj = event.object
@@ -361,12 +360,6 @@ def _put(objects: dict[Key, T], kind: EventType, obj: T) -> T | None:
     old = objects.get(key)
     objects[key] = obj
     return old
-
-
-def _before(version: str, known: str) -> bool:
-    """Whether a version is older than a known one. They are opaque, but comparable where both are numbers."""
-    first, second = whole_number(version), whole_number(known)
-    return first is not None and second is not None and first < second
 
 
 def _busy(error: ApiError) -> bool:

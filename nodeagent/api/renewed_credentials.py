@@ -3,9 +3,9 @@
 import contextlib
 
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 from typing_extensions import override
 
+from nodeagent.api.certificates import common_names
 from nodeagent.api.credentials import Certificate, CertificateFiles, Credentials, CredentialsError
 
 
@@ -61,12 +61,8 @@ def _newer(configured: Certificate, renewed: Certificate) -> Certificate:
     first, second = _read(configured), _read(renewed)
     if first is None or second is None:
         return configured if second is None else renewed
-    same = _common_names(first) == _common_names(second)
+    same = common_names(first) == common_names(second)
     return renewed if same and second.not_valid_before_utc > first.not_valid_before_utc else configured
-
-
-def _common_names(certificate: x509.Certificate) -> list[str | bytes]:
-    return [item.value for item in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
 
 
 def _read(pair: Certificate) -> x509.Certificate | None:

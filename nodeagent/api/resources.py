@@ -20,6 +20,7 @@ from lightkube.models import (
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api.csi_node import CSINode
+from runtimes.kube.whole_number import whole_number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,3 +144,9 @@ def key_of(obj: msgspec.Struct) -> tuple[str, str]:
     """Return (namespace, name); the namespace is empty for a cluster-scoped object."""
     metadata = metadata_of(obj)
     return metadata.namespace or "", metadata.name or ""
+
+
+def is_older(version: str | None, known: str | None) -> bool:
+    """Whether a resourceVersion is older than a known one. They are opaque, but comparable where both are numbers."""
+    first, second = whole_number(version or ""), whole_number(known or "")
+    return first is not None and second is not None and first < second

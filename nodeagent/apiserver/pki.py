@@ -22,13 +22,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import (
     CertificateIssuerPrivateKeyTypes,
-    CertificatePublicKeyTypes,
     PrivateKeyTypes,
-    PublicKeyTypes,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from nodeagent.api.certificates import file_version
+from nodeagent.api.certificates import file_version, public_der
 from runtimes.linux.files import replace_file
 
 CA_LIFETIME = timedelta(days=3650)
@@ -162,7 +160,7 @@ class Pki:
                 key = _read_key(key_file, way_out)
                 if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
                     raise PkiError(f"{key_file}: a {type(key).__name__} cannot be a CA's key; {way_out}")
-                if _public(key.public_key()) != _public(certificate.public_key()):
+                if public_der(key.public_key()) != public_der(certificate.public_key()):
                     raise PkiError(f"{key_file}: this is not the key of {self.ca_file}; {way_out}")
                 return key, certificate
         new_key = ec.generate_private_key(ec.SECP256R1())
@@ -228,7 +226,7 @@ class Pki:
             return False
         if self._renew_at(certificate) <= self._clock():
             return False
-        if _public(certificate.public_key()) != _public(key.public_key()):
+        if public_der(certificate.public_key()) != public_der(key.public_key()):
             return False
         common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         return [a.value for a in common] == [request.user] and _names_of(certificate) >= set(request.names)
@@ -290,10 +288,6 @@ def _read_certificate(path: Path, way_out: str) -> x509.Certificate:
 
 def _first_line(error: Exception) -> str:
     return (str(error).partition("\n")[0].partition(". See http")[0] or type(error).__name__).rstrip(".")
-
-
-def _public(key: PublicKeyTypes | CertificatePublicKeyTypes) -> bytes:
-    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
 
 
 def _version(pair: Pair) -> tuple[tuple[int, int] | None, ...]:

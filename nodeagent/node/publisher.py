@@ -18,7 +18,7 @@ from lightkube.models.core_v1 import Node, NodeAddress, NodeStatus
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.api.events import NORMAL, WARNING, Events, node_reference
-from nodeagent.api.resources import metadata_of
+from nodeagent.api.resources import is_older, metadata_of
 from nodeagent.node import labels, patch
 from nodeagent.node.conditions import READY, transitions
 from nodeagent.node.state import NodeState
@@ -161,7 +161,8 @@ class NodePublisher:
             return listed
         if listed is None:
             return patched
-        newer = _version(patched) > _version(listed) and metadata_of(patched).uid == metadata_of(listed).uid
+        ours, theirs = metadata_of(patched), metadata_of(listed)
+        newer = is_older(theirs.resourceVersion, ours.resourceVersion) and ours.uid == theirs.uid
         return patched if newer else listed
 
     def _report_due(self) -> bool:
@@ -215,8 +216,3 @@ class NodePublisher:
             reset_extended=self._reset_extended,
         )
         return node_status(self._config, observed, node, self._now().replace(microsecond=0))
-
-
-def _version(node: Node) -> int:
-    text = metadata_of(node).resourceVersion or ""
-    return int(text) if text.isdigit() else -1

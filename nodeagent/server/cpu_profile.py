@@ -13,17 +13,19 @@ from types import FrameType
 
 PERIOD_SECONDS = 0.01
 _SWITCH_SECONDS = 0.0005  # so soon a busy thread lets the looking one in, and is found busy
+_ALONE = threading.Lock()  # one that is stopped may still be looking when the next begins
 _ELSEWHERE = "(threads that run no Python)"
 
 
 def cpu_profile(seconds: float, stop: threading.Event) -> str:
     """Looks for so long, or until `stop` is set."""
-    switch_seconds = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    try:
-        found = _looked(time.monotonic() + seconds, stop)
-    finally:
-        sys.setswitchinterval(switch_seconds)
+    with _ALONE:
+        switch_seconds = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        try:
+            found = _looked(time.monotonic() + seconds, stop)
+        finally:
+            sys.setswitchinterval(switch_seconds)
     return "".join(f"{stack} {used // 1000}\n" for stack, used in found.most_common() if used >= 1000)
 
 

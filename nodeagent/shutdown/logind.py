@@ -1,7 +1,6 @@
 """logind, which delays a shutdown of the machine for those who hold a lock. Source: org.freedesktop.login1(5)."""
 
-import contextlib
-from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +55,9 @@ class Logind:
             raise BusError("logind gave no lock")
         return answer.fds[0]
 
-    @contextlib.asynccontextmanager
-    async def shutdowns(self) -> AsyncIterator[Signals]:
+    def shutdowns(self) -> AbstractAsyncContextManager[Signals]:
         """Signals with one boolean: a shutdown begins, or the one that was announced does not take place."""
-        async with self._bus.signals(LOGIN1, "PrepareForShutdown") as signals:
-            yield signals
+        return self._bus.signals(LOGIN1, "PrepareForShutdown")
 
     async def _property(self, name: str) -> Any:
         answer = await self._bus.call(_PROPERTIES, "Get", "ss", [LOGIN1.interface, name])

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 from cryptography import x509
-from cryptography.x509.oid import NameOID
 
 from nodeagent.apiserver.auth.graph import references
 from nodeagent.apiserver.auth.node import LEASE_NAMESPACE, node_of
 from nodeagent.apiserver.errors import ApiError
+from nodeagent.apiserver.kinds.signers import KUBELET_CLIENT, KUBELET_SERVING, common_names
 from nodeagent.apiserver.objects.context import Context
 from nodeagent.podspec.annotations import MIRROR
 from runtimes.kube.json_object import JsonObject
@@ -31,7 +31,7 @@ _OWN_LABELS = frozenset(
 )
 _OWN_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _SYSTEM_DOMAINS = ("kubernetes.io", "k8s.io")
-_NODE_SIGNERS = frozenset({"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/kubelet-serving"})
+_NODE_SIGNERS = frozenset({KUBELET_CLIENT, KUBELET_SERVING})
 _RESTRICTED = "node-restriction.kubernetes.io"
 _CLAIM_STATUS = frozenset({"capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"})
 
@@ -121,8 +121,7 @@ def _certificate(ctx: Context, operation: str, new: JsonObject | None) -> None:
     if operation != "create" or spec.get("signerName") not in _NODE_SIGNERS:
         return
     try:
-        subject = x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")).subject
-        names = [item.value for item in subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+        names = common_names(x509.load_pem_x509_csr(base64.b64decode(spec.get("request") or "")))
     except ValueError:
         return  # refused as what it is
     if names != [ctx.user.name]:

@@ -11,6 +11,7 @@ from runtimes.kube.json_object import JsonObject
 
 IMMUTABLE = "field is immutable"
 NAMESPACES = "namespaces"
+FINISHED = ("Succeeded", "Failed")  # phases of pods that never run again
 BUILTIN_NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
 
 

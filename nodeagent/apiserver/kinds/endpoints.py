@@ -6,7 +6,7 @@ Source: docs/facts/embedded-api.md 11 and upstream's endpoint controllers: termi
 import ipaddress
 from collections.abc import Iterable
 
-from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
+from nodeagent.apiserver.kinds.base import FINISHED, name_of, namespace_of, uid_of
 from nodeagent.podspec.container_lists import containers
 from runtimes.kube.json_object import JsonObject
 
@@ -15,7 +15,6 @@ MANAGED_LABEL = "endpointslice.kubernetes.io/managed-by"
 MANAGER = "endpointslice-controller.k8s.io"
 MOST_ENDPOINTS = 100  # of a slice
 _HEADLESS_LABEL = "service.kubernetes.io/headless"
-_FINISHED = ("Succeeded", "Failed")
 
 
 def endpoints_of(service: JsonObject, pods: Iterable[JsonObject]) -> JsonObject:
@@ -78,7 +77,7 @@ def selected(service: JsonObject, pods: Iterable[JsonObject]) -> list[JsonObject
         if selector.items() <= (pod["metadata"].get("labels") or {}).items()
         and namespace_of(pod) == namespace_of(service)
         and (pod.get("status") or {}).get("podIP")
-        and (pod.get("status") or {}).get("phase") not in _FINISHED
+        and (pod.get("status") or {}).get("phase") not in FINISHED
     ]
 
 

@@ -73,6 +73,11 @@ def age(text: Any, now: datetime) -> str:
     return duration(int((now - then).total_seconds())) if then else "<unknown>"
 
 
+def age_of(obj: JsonObject, now: datetime) -> str:
+    """How long ago the object was created."""
+    return age(obj["metadata"].get("creationTimestamp"), now)
+
+
 def duration(seconds: int) -> str:
     """`119s`, `2m5s`, `10m`, `3h5m`, `8h`, `2d5h`, `8d`, `2y5d`, `8y`."""
     if seconds < -1:

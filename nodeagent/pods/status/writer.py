@@ -18,11 +18,10 @@ from lightkube.models.core_v1 import Pod, PodStatus
 
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError, Conflict, Forbidden, NotFound
-from nodeagent.api.resources import metadata_of
+from nodeagent.api.resources import is_older, metadata_of
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.status.patch import merge_for_patch, status_patch, transition_error
 from nodeagent.podspec.pod import AgentPod, PodUID
-from runtimes.kube.whole_number import whole_number
 from runtimes.linux.retry import Backoff, RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -300,10 +299,7 @@ def only_begins(status: PodStatus) -> bool:
 
 def newer(one: AgentPod, other: AgentPod) -> AgentPod:
     """The newer of two versions of an API object, `other` if that is open. Versions are comparable where both are numbers."""
-    first, second = (whole_number(pod.resourceVersion or "") for pod in (one.metadata, other.metadata))
-    if first is not None and second is not None and first > second:
-        return one
-    return other
+    return one if is_older(other.metadata.resourceVersion, one.metadata.resourceVersion) else other
 
 
 def _version(pod: AgentPod) -> str:

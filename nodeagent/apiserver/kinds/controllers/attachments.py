@@ -11,7 +11,7 @@ from typing import Any
 
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds.base import name_of, namespace_of
+from nodeagent.apiserver.kinds.base import FINISHED, name_of, namespace_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
 from nodeagent.apiserver.kinds.scheduling import claims
@@ -24,7 +24,6 @@ NODES = "nodes"
 DRIVERS = "csidrivers.storage.k8s.io"
 ATTACHMENTS = "volumeattachments.storage.k8s.io"
 NAME = "attachdetach-controller"
-_FINISHED = ("Succeeded", "Failed")
 _SETTLED = (404, 409)
 Key = tuple[str, str]
 
@@ -112,7 +111,7 @@ class AttachmentController:
         drivers = {name: each for (_, name), each in self._known[DRIVERS].items()}
         for pod in self._known[PODS].values():
             node = pod["spec"].get("nodeName")
-            if node and pod["phase"] not in _FINISHED:
+            if node and pod["phase"] not in FINISHED:
                 for volume in self._volumes_of(pod):
                     if (use := use_of(volume, node, drivers)) is not None:
                         found.setdefault(use, []).append(pod)

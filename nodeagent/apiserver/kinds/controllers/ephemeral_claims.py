@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
+from nodeagent.apiserver.kinds.base import FINISHED, name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import WARNING, event, record
 from runtimes.kube.json_object import JsonObject
@@ -12,14 +12,13 @@ from runtimes.kube.json_object import JsonObject
 PODS = "pods"
 CLAIMS = "persistentvolumeclaims"
 NAME = "ephemeral_volume"
-_FINISHED = ("Succeeded", "Failed")
 _GONE = (403, 404, 409)  # the namespace is going away, or the claim has come meanwhile
 Key = tuple[str, str]
 
 
 def claims_of(pod: JsonObject) -> Iterator[JsonObject]:
     """The claims that a pod's ephemeral volumes are to have; none of a pod that is over."""
-    if pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in _FINISHED:
+    if pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in FINISHED:
         return
     for volume in pod["spec"].get("volumes") or ():
         template = (volume.get("ephemeral") or {}).get("volumeClaimTemplate")

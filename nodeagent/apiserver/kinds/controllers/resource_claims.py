@@ -4,7 +4,7 @@ import logging
 
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds.base import name_of, namespace_of, uid_of
+from nodeagent.apiserver.kinds.base import FINISHED, name_of, namespace_of, uid_of
 from nodeagent.apiserver.kinds.controllers.ephemeral_claims import is_owned_by
 from nodeagent.apiserver.kinds.controllers.follow import Change, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import WARNING, event, record
@@ -18,7 +18,6 @@ NAME = "resource_claim"
 PODS, TEMPLATES = "pods", "resourceclaimtemplates.resource.k8s.io"
 POD_ENTRY = "resource.kubernetes.io/pod-claim-name"
 RETRY_SECONDS = 1.0
-_FINISHED = ("Succeeded", "Failed")
 _SETTLED = (403, 404, 409)  # the namespace is going away, or somebody was there before: the watch tells
 Key = tuple[str, str]
 
@@ -26,7 +25,7 @@ Key = tuple[str, str]
 def is_over(pod: JsonObject) -> bool:
     """Whether a pod has no use for claims any more; one that was deleted before it had a node never will."""
     phase = (pod.get("status") or {}).get("phase")
-    return phase in _FINISHED or bool(pod["metadata"].get("deletionTimestamp") and not pod["spec"].get("nodeName"))
+    return phase in FINISHED or bool(pod["metadata"].get("deletionTimestamp") and not pod["spec"].get("nodeName"))
 
 
 class ResourceClaimController:

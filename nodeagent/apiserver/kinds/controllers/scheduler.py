@@ -15,7 +15,7 @@ from lightkube.models.core_v1 import PodSpec
 
 from nodeagent.apiserver.contract import LocalApi
 from nodeagent.apiserver.errors import ApiError
-from nodeagent.apiserver.kinds.base import name_of, uid_of
+from nodeagent.apiserver.kinds.base import FINISHED, name_of, uid_of
 from nodeagent.apiserver.kinds.controllers.follow import Change, Feed, Watch, follow, forever
 from nodeagent.apiserver.kinds.controllers.recorder import NORMAL, WARNING, event, record
 from nodeagent.apiserver.kinds.controllers.reservations import reserve
@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
 RETRY_SECONDS = 1.0
-_FINISHED = ("Succeeded", "Failed")
 _CLAIMS = "persistentvolumeclaims"
 _CLASSES = "storageclasses.storage.k8s.io"
 _DEVICES = (resource_claims.CLAIMS, resource_claims.CLASSES, resource_claims.SLICES)
@@ -148,7 +147,7 @@ class Scheduler:
     def _apply_pod(self, change: Change) -> bool:
         picture, pod, key = self._picture, change.object, change.key
         node = pod["spec"].get("nodeName")
-        finished = (pod.get("status") or {}).get("phase") in _FINISHED
+        finished = (pod.get("status") or {}).get("phase") in FINISHED
         if change.type == "DELETED" or finished or (not node and pod["metadata"].get("deletionTimestamp")):
             picture.waiting.pop(key, None)
             return picture.placed.pop(key, None) is not None

@@ -2,15 +2,11 @@
 
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, duration, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, age_of, column, duration, name_of
 from runtimes.kube.json_object import JsonObject
 
 _ROLE_PREFIX = "node-role.kubernetes.io/"
 _ROLE_LABEL = "kubernetes.io/role"
-
-
-def _created(obj: JsonObject, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _node(node: JsonObject, now: datetime) -> list[Cell]:
@@ -21,7 +17,7 @@ def _node(node: JsonObject, now: datetime) -> list[Cell]:
         name_of(node),
         _node_status(node),
         ",".join(_roles(node["metadata"].get("labels") or {})) or "<none>",
-        _created(node, now),
+        age_of(node, now),
         info.get("kubeletVersion") or "",
         addresses.get("InternalIP") or "<none>",
         addresses.get("ExternalIP") or "<none>",
@@ -65,7 +61,7 @@ NODES = TableView(
 
 NAMESPACES = TableView(
     columns=(NAME, column("Status"), AGE),
-    cells=lambda obj, now: [name_of(obj), (obj.get("status") or {}).get("phase") or "", _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), (obj.get("status") or {}).get("phase") or "", age_of(obj, now)],
 )
 
 
@@ -112,13 +108,13 @@ LEASES = TableView(
     cells=lambda obj, now: [
         name_of(obj),
         (obj.get("spec") or {}).get("holderIdentity") or "",
-        _created(obj, now),
+        age_of(obj, now),
     ],
 )
 
 RUNTIME_CLASSES = TableView(
     columns=(NAME, column("Handler"), AGE),
-    cells=lambda obj, now: [name_of(obj), obj.get("handler") or "", _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), obj.get("handler") or "", age_of(obj, now)],
 )
 
 PRIORITY_CLASSES = TableView(
@@ -127,7 +123,7 @@ PRIORITY_CLASSES = TableView(
         name_of(obj),
         int(obj.get("value") or 0),
         "true" if obj.get("globalDefault") else "false",
-        _created(obj, now),
+        age_of(obj, now),
         obj.get("preemptionPolicy") or "",
     ],
 )
@@ -138,7 +134,7 @@ def _disruption_budget(budget: JsonObject, now: datetime) -> list[Cell]:
     wanted = [
         str(spec[field]) if spec.get(field) is not None else "N/A" for field in ("minAvailable", "maxUnavailable")
     ]
-    return [name_of(budget), *wanted, int(status.get("disruptionsAllowed") or 0), _created(budget, now)]
+    return [name_of(budget), *wanted, int(status.get("disruptionsAllowed") or 0), age_of(budget, now)]
 
 
 DISRUPTION_BUDGETS = TableView(
@@ -152,7 +148,7 @@ def _csr(csr: JsonObject, now: datetime) -> list[Cell]:
     seconds = spec.get("expirationSeconds")
     return [
         name_of(csr),
-        _created(csr, now),
+        age_of(csr, now),
         spec.get("signerName") or "<none>",
         spec.get("username") or "",
         duration(int(seconds)) if seconds else "<none>",

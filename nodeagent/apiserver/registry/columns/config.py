@@ -2,15 +2,11 @@
 
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age_of, column, name_of
 from runtimes.kube.json_object import JsonObject
 
 NONE = "<none>"
 MAX_ENDPOINTS = 3
-
-
-def _created(obj: JsonObject, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 CONFIG_MAPS = TableView(
@@ -18,18 +14,18 @@ CONFIG_MAPS = TableView(
     cells=lambda obj, now: [
         name_of(obj),
         len(obj.get("data") or ()) + len(obj.get("binaryData") or ()),
-        _created(obj, now),
+        age_of(obj, now),
     ],
 )
 
 SECRETS = TableView(
     columns=(NAME, column("Type"), column("Data"), AGE),
-    cells=lambda obj, now: [name_of(obj), obj.get("type") or "", len(obj.get("data") or ()), _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), obj.get("type") or "", len(obj.get("data") or ()), age_of(obj, now)],
 )
 
 SERVICE_ACCOUNTS = TableView(
     columns=(NAME, AGE),
-    cells=lambda obj, now: [name_of(obj), _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), age_of(obj, now)],
 )
 
 
@@ -42,7 +38,7 @@ def _service(service: JsonObject, now: datetime) -> list[Cell]:
         spec.get("clusterIP") or NONE,
         _external_ip(service),
         ",".join(_port(port) for port in spec.get("ports") or ()) or NONE,
-        _created(service, now),
+        age_of(service, now),
         ",".join(f"{key}={selector[key]}" for key in sorted(selector)) or NONE,
     ]
 
@@ -91,7 +87,7 @@ def _endpoints(obj: JsonObject, now: datetime) -> list[Cell]:
         ips = [a.get("ip", "") for a in subset.get("addresses") or ()]
         ports = subset.get("ports") or ()
         addresses += [f"{ip}:{port.get('port')}" for port in ports for ip in ips] if ports else ips
-    return [name_of(obj), _few(addresses), _created(obj, now)]
+    return [name_of(obj), _few(addresses), age_of(obj, now)]
 
 
 ENDPOINTS = TableView(columns=(NAME, column("Endpoints"), AGE), cells=_endpoints)
@@ -105,7 +101,7 @@ def _slice(obj: JsonObject, now: datetime) -> list[Cell]:
         obj.get("addressType") or "",
         _few(ports) if ports else "<unset>",
         _few(addresses) if addresses else "<unset>",
-        _created(obj, now),
+        age_of(obj, now),
     ]
 
 

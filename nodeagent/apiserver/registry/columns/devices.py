@@ -2,12 +2,8 @@
 
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age_of, column, name_of
 from runtimes.kube.json_object import JsonObject
-
-
-def _created(obj: JsonObject, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _claim(claim: JsonObject, now: datetime) -> list[Cell]:
@@ -21,11 +17,11 @@ def _claim(claim: JsonObject, now: datetime) -> list[Cell]:
         )
         if there
     ]
-    return [name_of(claim), ",".join(states) or "pending", _created(claim, now)]
+    return [name_of(claim), ",".join(states) or "pending", age_of(claim, now)]
 
 
 def _named(obj: JsonObject, now: datetime) -> list[Cell]:
-    return [name_of(obj), _created(obj, now)]
+    return [name_of(obj), age_of(obj, now)]
 
 
 def _slice(each: JsonObject, now: datetime) -> list[Cell]:
@@ -36,7 +32,7 @@ def _slice(each: JsonObject, now: datetime) -> list[Cell]:
         where,
         spec.get("driver") or "",
         (spec.get("pool") or {}).get("name") or "",
-        _created(each, now),
+        age_of(each, now),
     ]
 
 

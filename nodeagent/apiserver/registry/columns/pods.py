@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of, parse_time
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, age_of, column, name_of, parse_time
 from runtimes.kube.json_object import JsonObject
 
 NONE = "<none>"
@@ -34,7 +34,7 @@ def _cells(pod: JsonObject, now: datetime) -> list[Cell]:
         f"{summary.ready}/{summary.total}",
         summary.reason,
         restarts,
-        age(pod["metadata"].get("creationTimestamp"), now),
+        age_of(pod, now),
         _pod_ip(status),
         spec.get("nodeName") or NONE,
         status.get("nominatedNodeName") or NONE,

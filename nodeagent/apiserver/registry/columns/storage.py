@@ -3,16 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age, column, name_of
+from nodeagent.apiserver.registry.table import AGE, NAME, Cell, TableView, age_of, column, name_of
 from runtimes.kube.json_object import JsonObject
 
 _MODES = {"ReadWriteOnce": "RWO", "ReadOnlyMany": "ROX", "ReadWriteMany": "RWX", "ReadWriteOncePod": "RWOP"}
 UNSET = "<unset>"
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-
-
-def _created(obj: JsonObject, now: datetime) -> str:
-    return age(obj["metadata"].get("creationTimestamp"), now)
 
 
 def _modes(modes: Iterable[str]) -> str:
@@ -31,7 +27,7 @@ def _claim(claim: JsonObject, now: datetime) -> list[Cell]:
         _modes(status.get("accessModes") or ()) if bound else "",
         spec.get("storageClassName") or "",
         spec.get("volumeAttributesClassName") or UNSET,
-        _created(claim, now),
+        age_of(claim, now),
         spec.get("volumeMode") or UNSET,
     ]
 
@@ -65,7 +61,7 @@ def _volume(volume: JsonObject, now: datetime) -> list[Cell]:
         spec.get("storageClassName") or "",
         spec.get("volumeAttributesClassName") or UNSET,
         status.get("reason") or "",
-        _created(volume, now),
+        age_of(volume, now),
         spec.get("volumeMode") or UNSET,
     ]
 
@@ -96,7 +92,7 @@ def _class(obj: JsonObject, now: datetime) -> list[Cell]:
         obj.get("reclaimPolicy") or "Delete",
         obj.get("volumeBindingMode") or "Immediate",
         "true" if obj.get("allowVolumeExpansion") else "false",
-        _created(obj, now),
+        age_of(obj, now),
     ]
 
 
@@ -127,7 +123,7 @@ def _driver(obj: JsonObject, now: datetime) -> list[Cell]:
         ",".join(t.get("audience", "") for t in spec.get("tokenRequests") or ()) or UNSET,
         _yes(spec.get("requiresRepublish")),
         ",".join(spec.get("volumeLifecycleModes") or ("Persistent",)),
-        _created(obj, now),
+        age_of(obj, now),
     ]
 
 
@@ -147,7 +143,7 @@ CSI_DRIVERS = TableView(
 
 CSI_NODES = TableView(
     columns=(NAME, column("Drivers", type="integer"), AGE),
-    cells=lambda obj, now: [name_of(obj), len((obj.get("spec") or {}).get("drivers") or ()), _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), len((obj.get("spec") or {}).get("drivers") or ()), age_of(obj, now)],
 )
 
 
@@ -159,7 +155,7 @@ def _attachment(obj: JsonObject, now: datetime) -> list[Cell]:
         (spec.get("source") or {}).get("persistentVolumeName") or "",
         spec.get("nodeName") or "",
         _yes((obj.get("status") or {}).get("attached")),
-        _created(obj, now),
+        age_of(obj, now),
     ]
 
 
@@ -170,5 +166,5 @@ ATTACHMENTS = TableView(
 
 ATTRIBUTES_CLASSES = TableView(
     columns=(NAME, column("DriverName"), AGE),
-    cells=lambda obj, now: [name_of(obj), obj.get("driverName") or "", _created(obj, now)],
+    cells=lambda obj, now: [name_of(obj), obj.get("driverName") or "", age_of(obj, now)],
 )
