@@ -45,11 +45,13 @@ def plugin(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
     description.write_text(json.dumps(described()))
     yield node, made
     made.kill()
-    node.clean()
-    description.unlink()
-    if not had_folder:
-        with contextlib.suppress(OSError):  # another's files
-            CDI.rmdir()
+    try:
+        node.clean()
+    finally:  # a description that stays is every runtime's on this machine
+        description.unlink()
+        if not had_folder:
+            with contextlib.suppress(OSError):  # another's files
+                CDI.rmdir()
     shutil.rmtree(place)
 
 

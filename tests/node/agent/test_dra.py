@@ -39,12 +39,12 @@ def site(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DRADriver, DRADriver
         folder.mkdir()
         drivers.append(DRADriver(node.root_dir, folder, name, node.name, node.kubeconfig))
     yield node, drivers[0], drivers[1]
-    node.kubectl(
-        "delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False
-    )  # drivers take back what they have
-    for driver in drivers:
-        driver.clean()
-    node.clean()
+    try:  # drivers take back what they have
+        node.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=50s", check=False)
+    finally:
+        for driver in drivers:
+            driver.clean()
+        node.clean()
     shutil.rmtree(place)
 
 
