@@ -160,7 +160,7 @@ def kubeadm_machine(folder: Path, image: Path) -> Iterator[KubeadmMachine]:
         stdout=subprocess.PIPE,
     )
     assert holder.stdout is not None
-    name = f"nak{uuid.uuid4().hex[:8]}"
+    name = f"natest-{uuid.uuid4().hex[:8]}"
     inside = ("nsenter", "--mount", "--net", f"--target={holder.pid}")
     (folder / "api").mkdir()
     with contextlib.ExitStack() as stack:
@@ -195,7 +195,7 @@ def _api(folder: Path, name: str, inside: tuple[str, ...]) -> "subprocess.Popen[
         server = subprocess.Popen(
             [
                 *(*inside, sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={folder / 'api'}"),
-                *(f"--node-name={name}", "--port=0", "--log-level=WARNING"),
+                *(f"--node-name={name}", "--port=0", "--log-level=WARNING", "--exit-with-parent"),
             ],
             cwd=REPO,
             stdin=subprocess.DEVNULL,
