@@ -23,6 +23,7 @@ import yaml
 from node_fixtures import started_node
 from node_under_test import REPO, NodeUnderTest, eventually
 from pods_under_test import container, make_pod
+from shown_certificate import shown_certificate
 
 from nodeagent.api.certificates import self_signed
 from nodeagent.config import Options, load
@@ -50,18 +51,8 @@ def advised(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, node: No
 
 
 def verified(node: NodeUnderTest) -> dict[str, Any] | None:
-    """The certificate that is shown to who trusts the cluster's CA; None: none that it could trust."""
-    context = ssl.create_default_context(cafile=str(node.directory / "state/pki/ca.crt"))
-    context.check_hostname = False
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", node.port), timeout=10) as plain,
-            context.wrap_socket(plain) as connection,
-        ):
-            found: dict[str, Any] | None = connection.getpeercert()
-            return found
-    except (ssl.SSLError, ConnectionError):
-        return None
+    """The certificate of the endpoint, where the cluster's CA has signed it."""
+    return shown_certificate(node.port, node.directory / "state/pki/ca.crt")
 
 
 # -- 4.1 files -------------------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ class APIProcess:
                 [
                     *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.folder}"),
                     *(f"--node-name={self._node_name}", f"--port={self._port}", "--log-level=WARNING"),
-                    "--authorization-mode=Node",
+                    *("--authorization-mode=Node", "--exit-with-parent"),
                 ],
                 cwd=REPO,
                 stdout=subprocess.PIPE,

@@ -5,7 +5,6 @@ An API server and a containerd run in there. A kubelet is started as its systemd
 
 import contextlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -161,7 +160,7 @@ def kubeadm_machine(folder: Path, image: Path) -> Iterator[KubeadmMachine]:
         stdout=subprocess.PIPE,
     )
     assert holder.stdout is not None
-    name = f"nak{uuid.uuid4().hex[:8]}"
+    name = f"natest-{uuid.uuid4().hex[:8]}"
     inside = ("nsenter", "--mount", "--net", f"--target={holder.pid}")
     (folder / "api").mkdir()
     with contextlib.ExitStack() as stack:
@@ -196,10 +195,9 @@ def _api(folder: Path, name: str, inside: tuple[str, ...]) -> "subprocess.Popen[
         server = subprocess.Popen(
             [
                 *(*inside, sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={folder / 'api'}"),
-                *(f"--node-name={name}", "--port=0", "--log-level=WARNING"),
+                *(f"--node-name={name}", "--port=0", "--log-level=WARNING", "--exit-with-parent"),
             ],
             cwd=REPO,
-            env={**os.environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -214,9 +212,13 @@ def _end(machine: KubeadmMachine) -> None:
     """The static pods go with their manifests, while somebody is there to end them."""
     if machine.kubelet is None:
         machine.start()
-    machine.run("sh", "-c", "rm -f /etc/kubernetes/manifests/*")
     try:
+        machine.run("sh", "-c", "rm -f /etc/kubernetes/manifests/*")
         eventually(lambda: not machine.runtime.tasks(), "no container is left")
         eventually(lambda: not any("shim" in leak for leak in machine.runtime.leaks()), "no shim is left")
     finally:
-        machine.stop()
+        try:
+            machine.stop()
+        finally:
+            if machine.kubelet is not None:
+                machine.kubelet.kill()

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dbus_fast import Message, MessageType, NameFlag, Variant
-from dbus_fast.aio import MessageBus
+from dbus_fast import Message, MessageType, Variant
+from message_bus import BusUnderTest
 
 _LOGIN1 = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _SYSTEMD = "org.freedesktop.systemd1"
@@ -27,37 +27,23 @@ class Logind:
     asked: list[list[Any]] = field(default_factory=list)
     locks: list[int] = field(default_factory=list)  # our ends: at their end of file the lock was given back
 
+    def __post_init__(self) -> None:
+        self.bus = BusUnderTest(self.folder)
+
     @property
     def address(self) -> str:
-        return f"unix:path={self.folder}/bus"
+        return self.bus.address
 
     @property
     def drop_ins(self) -> Path:
         return self.folder / "logind.conf.d"
 
     async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            "dbus-daemon",
-            "--session",
-            "--nofork",
-            "--print-address",
-            f"--address={self.address}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={"PATH": os.environ["PATH"]},  # it would tell a service manager that it is ready
-        )
-        assert self.process.stdout is not None
-        await self.process.stdout.readline()
-        self.bus = await MessageBus(bus_address=self.address, negotiate_unix_fd=True).connect()
-        self.bus.add_message_handler(self._handle)
-        for name in (_LOGIN1[0], _SYSTEMD):
-            await self.bus.request_name(name, NameFlag.DO_NOT_QUEUE)
+        await self.bus.start(self._handle, _LOGIN1[0], _SYSTEMD)
 
     async def stop(self) -> None:
         """The bus ends; locks that were given stay what they are."""
-        self.bus.disconnect()
-        self.process.terminate()
-        await self.process.wait()
+        await self.bus.stop()
 
     def held(self) -> list[bool]:
         """Of each lock that was given, the first one first: whether it is still held."""
@@ -71,7 +57,7 @@ class Logind:
     def announce(self, begins: bool) -> None:
         """PrepareForShutdown, as the real one says it before it shuts down, or when it does not after all."""
         self.preparing = begins
-        self.bus.send(Message.new_signal(_LOGIN1[1], _LOGIN1[2], "PrepareForShutdown", "b", [begins]))
+        self.bus.service.send(Message.new_signal(_LOGIN1[1], _LOGIN1[2], "PrepareForShutdown", "b", [begins]))
 
     def _handle(self, message: Message) -> Message | None:
         if message.message_type is not MessageType.METHOD_CALL:

@@ -28,9 +28,11 @@ def started_node(folder: Path, image: Path, **config: Any) -> Iterator[NodeUnder
     made = make_node(folder, **config)
     made.directory.mkdir()
     import_image(made, image)
-    made.start()
-    yield made
-    made.clean()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.clean()
 
 
 @pytest.fixture

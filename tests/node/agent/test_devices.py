@@ -9,13 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
 from device_plugin import DevicePlugin
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from pod_resources_api import pods_with_resources
 from runtime_classes import runtime_class
-
-from proto import podresources_pb2 as podresources
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
 
@@ -45,11 +43,13 @@ def plugin(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DevicePlugin]]:
     description.write_text(json.dumps(described()))
     yield node, made
     made.kill()
-    node.clean()
-    description.unlink()
-    if not had_folder:
-        with contextlib.suppress(OSError):  # another's files
-            CDI.rmdir()
+    try:
+        node.clean()
+    finally:  # a description that stays is every runtime's on this machine
+        description.unlink()
+        if not had_folder:
+            with contextlib.suppress(OSError):  # another's files
+                CDI.rmdir()
     shutil.rmtree(place)
 
 
@@ -187,16 +187,9 @@ def test_a_plugins_devices(plugin: tuple[NodeUnderTest, DevicePlugin]) -> None:
 
 async def shown_to_monitors(node: NodeUnderTest) -> dict[str, list[str]]:
     """The devices of each pod, as the PodResources API has them."""
-    async with grpc.aio.insecure_channel(f"unix:{node.root_dir}/pod-resources/kubelet.sock") as channel:
-        call = channel.unary_unary(
-            "/v1.PodResourcesLister/List",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=podresources.ListPodResourcesResponse.FromString,
-        )
-        answer = await call(podresources.ListPodResourcesRequest(), timeout=10)
     return {
         pod.name: [id for container in pod.containers for held in container.devices for id in held.device_ids]
-        for pod in answer.pod_resources
+        for pod in await pods_with_resources(node.root_dir)
     }
 
 

@@ -8,13 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import grpc.aio
 import pytest
 from dra_driver import CDI, DRADriver
 from node_under_test import NodeUnderTest, eventually, import_image, make_node, pod_object
+from pod_resources_api import pods_with_resources
 from runtime_classes import on, runtime_class
-
-from proto import podresources_pb2 as podresources
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-managers")]
 
@@ -39,12 +37,12 @@ def site(demo_image: Path) -> Iterator[tuple[NodeUnderTest, DRADriver, DRADriver
         folder.mkdir()
         drivers.append(DRADriver(node.root_dir, folder, name, node.name, node.kubeconfig))
     yield node, drivers[0], drivers[1]
-    node.kubectl(
-        "delete", "pods", "--all", "--grace-period=1", "--timeout=60s", check=False
-    )  # drivers take back what they have
-    for driver in drivers:
-        driver.clean()
-    node.clean()
+    try:  # drivers take back what they have
+        node.kubectl("delete", "pods", "--all", "--grace-period=1", "--timeout=50s", check=False)
+    finally:
+        for driver in drivers:
+            driver.clean()
+        node.clean()
     shutil.rmtree(place)
 
 
@@ -89,13 +87,6 @@ def offered(node: NodeUnderTest, count: int) -> None:
 
 async def shown_to_monitors(node: NodeUnderTest) -> dict[str, list[str]]:
     """The devices that each pod has by claims, as the PodResources API has them."""
-    async with grpc.aio.insecure_channel(f"unix:{node.root_dir}/pod-resources/kubelet.sock") as channel:
-        call = channel.unary_unary(
-            "/v1.PodResourcesLister/List",
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=podresources.ListPodResourcesResponse.FromString,
-        )
-        answer = await call(podresources.ListPodResourcesRequest(), timeout=10)
     return {
         pod.name: [
             f"{device.driver_name} {device.device_name}"
@@ -103,7 +94,7 @@ async def shown_to_monitors(node: NodeUnderTest) -> dict[str, list[str]]:
             for claim in container.dynamic_resources
             for device in claim.claim_resources
         ]
-        for pod in answer.pod_resources
+        for pod in await pods_with_resources(node.root_dir)
     }
 
 

@@ -50,9 +50,11 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator
         cgroups.apply(made.cgroup, CgroupLimits(memory_limit_bytes=400 * MIB, pids_limit=500))
         made.directory.mkdir()
         import_image(made, demo_image)
-        made.start()
-        yield made
-        made.clean()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.clean()
 
 
 def takes_memory(name: str, mebibytes: int, *, then: str = "sleep 100000", **spec: Any) -> dict[str, Any]:
@@ -179,20 +181,24 @@ def test_a_static_pod_keeps_the_disk(node: NodeUnderTest) -> None:
     script = "dd if=/dev/zero of=/x bs=1M count=125 2>/dev/null; sleep 100000"
     manifest = Path(node.config["kubelet"]["staticPodPath"]) / "fixed.yaml"
     manifest.write_text(yaml.safe_dump(make_pod("fixed", shell("c", script, **limit), terminationGracePeriodSeconds=1)))
-    eventually(lambda: condition(node, "DiskPressure") == "True", "DiskPressure")
-    node.apply(
-        make_pod("refused", container("c", resources={"requests": {"memory": "1Mi"}}), nodeName=node.name),
-        make_pod("critical", priorityClassName="system-node-critical", nodeName=node.name),
-    )
-    status = node.pod_when("refused", finished)["status"]
-    assert (status["reason"], status["message"]) == (
-        "Evicted",
-        "Pod was rejected: The node had condition: [DiskPressure]. ",
-    )
-    assert is_ready(node.running("critical"))
-    eventually(lambda: "is critical and stays: Pod ephemeral local storage usage exceeds" in node.log(), "it is said")
-    assert is_ready(node.running(f"fixed-{node.name}"))
-    manifest.unlink()
+    try:
+        eventually(lambda: condition(node, "DiskPressure") == "True", "DiskPressure")
+        node.apply(
+            make_pod("refused", container("c", resources={"requests": {"memory": "1Mi"}}), nodeName=node.name),
+            make_pod("critical", priorityClassName="system-node-critical", nodeName=node.name),
+        )
+        status = node.pod_when("refused", finished)["status"]
+        assert (status["reason"], status["message"]) == (
+            "Evicted",
+            "Pod was rejected: The node had condition: [DiskPressure]. ",
+        )
+        assert is_ready(node.running("critical"))
+        eventually(
+            lambda: "is critical and stays: Pod ephemeral local storage usage exceeds" in node.log(), "it is said"
+        )
+        assert is_ready(node.running(f"fixed-{node.name}"))
+    finally:  # or the disk is short for all that follows, and the node cannot be cleaned
+        manifest.unlink()
     calm(node, "DiskPressure")
     node.kubectl("delete", "pod", "refused", "critical", "--grace-period=1")
 

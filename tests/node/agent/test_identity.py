@@ -1,8 +1,6 @@
 """A node's identity in a cluster: made by a bootstrap token, approved by a person, and renewed while everything runs."""
 
 import json
-import socket
-import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from joined_node import JoinedNode, joined_node
 from node_under_test import eventually, pod_object
+from shown_certificate import shown_certificate
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-identity"), pytest.mark.timeout(300)]
 
@@ -26,7 +25,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator
         made.config["kubelet"] |= {
             "rotateCertificates": True,
             "serverTLSBootstrap": True,
-            "authentication": {"x509": {"clientCAFile": str(made.api_dir / "pki" / "ca.crt")}},
+            "authentication": {"x509": {"clientCAFile": str(made.api_process.folder / "pki" / "ca.crt")}},
         }
         yield made
 
@@ -42,18 +41,9 @@ def requests(node: JoinedNode, signer: str) -> list[dict[str, Any]]:
     return [each for each in found if each["spec"]["signerName"] == f"kubernetes.io/{signer}"]
 
 
-def shown(node: JoinedNode, address: str = "127.0.0.1") -> ssl.SSLObject | dict[str, Any] | None:
-    """The certificate of the endpoint as who trusts the cluster's CA alone sees it; None: there is none to trust."""
-    context = ssl.create_default_context(cafile=str(node.api_dir / "pki" / "ca.crt"))
-    context.check_hostname = False
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", node.port), timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname=address) as tls,
-        ):
-            return tls.getpeercert()
-    except (ssl.SSLError, ConnectionError):
-        return None
+def shown(node: JoinedNode) -> dict[str, Any] | None:
+    """The certificate of the endpoint, where the cluster's CA has signed it."""
+    return shown_certificate(node.port, node.api_process.folder / "pki" / "ca.crt")
 
 
 def test_a_token_and_a_person(node: JoinedNode) -> None:
@@ -101,7 +91,7 @@ def test_a_serving_certificate(node: JoinedNode) -> None:
 
 def nearly_over(node: JoinedNode) -> str:
     """The node's own certificate, signed anew so that its time is 69 % over and lasts for another 20 s; its serial number."""
-    pki = node.api_dir / "pki"
+    pki = node.api_process.folder / "pki"
     current = node.root_dir / "pki" / "kubelet-client-current.pem"
     pem = current.read_bytes()
     old, key = x509.load_pem_x509_certificate(pem), serialization.load_pem_private_key(pem, None)

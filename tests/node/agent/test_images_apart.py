@@ -47,9 +47,11 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path) -> Iterator
         import_image(made, demo_image)
         import_image(made, archive)
         image_command(made, "unpin", UNUSED)
-        made.start()
-        yield made
-        made.clean()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.clean()
 
 
 def pressure(node: NodeUnderTest) -> str:

@@ -55,13 +55,15 @@ def node(tmp_path: Path, demo_image: Path, old_version: Path) -> Iterator[NodeUn
     made.directory.mkdir()
     import_image(made, demo_image)
     made.program = old_version
-    made.start()
     settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"key": "value"}}
-    made.apply(settings, *(runtime_class(handler) for handler in HANDLERS))
-    made.apply(*(pod(handler) for handler in HANDLERS))
-    yield made
-    made.program = REPO
-    made.clean()
+    try:
+        made.start()
+        made.apply(settings, *(runtime_class(handler) for handler in HANDLERS))
+        made.apply(*(pod(handler) for handler in HANDLERS))
+        yield made
+    finally:
+        made.program = REPO
+        made.clean()
 
 
 def pod(handler: str) -> dict[str, Any]:

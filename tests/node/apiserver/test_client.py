@@ -5,7 +5,7 @@ import contextlib
 import re
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -39,11 +39,18 @@ class Recorded(Transport):
 
     @override
     async def send(
-        self, method: str, path: str, body: bytes | None = None, content_type: str = "", accept: str = ""
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        content_type: str = "",
+        accept: str = "",
+        *,
+        further: Sequence[tuple[str, str]] = (),
     ) -> aiohttp.ClientResponse:
         parts = urlsplit(path)
         self.asked.append((method, parts.path, {key: value[0] for key, value in parse_qs(parts.query).items()}))
-        return await super().send(method, path, body, content_type, accept)
+        return await super().send(method, path, body, content_type, accept, further=further)
 
 
 @contextlib.asynccontextmanager

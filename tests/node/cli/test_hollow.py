@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -60,9 +59,7 @@ def samples(report: Path) -> dict[str, dict[str, Any]]:
 def fleet(api: ApiServer, report: Path, phase: str, *arguments: str) -> "Iterator[subprocess.Popen[str]]":
     """A fleet that has come as far as `phase`; told to go by SIGTERM, which is no failure."""
     report.unlink(missing_ok=True)
-    with subprocess.Popen(
-        command(api, f"--report={report}", *arguments), stderr=subprocess.PIPE, text=True, env={**os.environ}
-    ) as process:
+    with subprocess.Popen(command(api, f"--report={report}", *arguments), stderr=subprocess.PIPE, text=True) as process:
         try:
             until = time.monotonic() + DEADLINE_SECONDS
             while phase not in samples(report):
@@ -72,7 +69,11 @@ def fleet(api: ApiServer, report: Path, phase: str, *arguments: str) -> "Iterato
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
-            _, told = process.communicate(timeout=DEADLINE_SECONDS)
+            try:
+                _, told = process.communicate(timeout=DEADLINE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()  # or it would be waited for without end
+                raise
         assert process.returncode == 0, told
 
 

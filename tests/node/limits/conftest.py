@@ -54,6 +54,8 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, huge_pages:
     made = make_node(tmp_path_factory.mktemp("limits"), runtimes=runtimes, defaultRuntime="runc")
     reserved = {f"{kind}ReservedCgroup": f"{made.cgroup}/{kind}" for kind in ("system", "kube")}
     made.config["kubelet"] = KUBELET | reserved
+    made.directory.mkdir()
+    import_image(made, demo_image)
     cgroups = detect()
     cgroups.create(made.cgroup)
     cpus = (
@@ -64,9 +66,9 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, huge_pages:
     for path in reserved.values():
         cgroups.create(path)
     assert CgroupFiles(made.cgroup).memory_limit() == 1024 * MIB
-    made.directory.mkdir()
-    import_image(made, demo_image)
-    made.start()
-    made.apply(runtime_class("crun"))
-    yield made
-    made.clean()
+    try:
+        made.start()
+        made.apply(runtime_class("crun"))
+        yield made
+    finally:
+        made.clean()

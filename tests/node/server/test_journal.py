@@ -25,7 +25,7 @@ mount --make-rprivate /
 mount -t tmpfs tmpfs /run
 mkdir -p /run/systemd/journal /run/log/journal /run/systemd/journald.conf.d
 printf '[Journal]\\nReadKMsg=no\\n' > /run/systemd/journald.conf.d/test.conf
-{journald} >/dev/null 2>&1 & journald=$!
+setpriv --pdeathsig KILL -- {journald} >/dev/null 2>&1 & journald=$! # it goes when this script is killed, too
 mkdir -p {cgroup}
 end() {{ kill $journald; wait $journald || true; rmdir {cgroup} {parent} || true; }}
 trap end EXIT

@@ -17,6 +17,7 @@ def test_a_draw_depends_on_the_seed_and_on_what_it_is_for() -> None:
 
 
 def test_shares_are_evenly_spread() -> None:
+    """From 0 to less than 1: a tenth of the draws is below a tenth."""
     drawn = [Chance("1").share(number) for number in range(4000)]
     assert min(drawn) >= 0
     assert max(drawn) < 1

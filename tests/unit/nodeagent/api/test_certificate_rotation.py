@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificate_maker import certificate_of
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -142,18 +143,7 @@ async def ended(
 ) -> float | None:
     """Minutes until the agent ends; None: it does not."""
     moment = NOW
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(NOW - timedelta(days=2))
-        .not_valid_after(NOW + good_for)
-        .sign(key, hashes.SHA256())
-    )
+    certificate, _ = certificate_of("n", NOW - timedelta(days=2), NOW + good_for)
 
     async def current() -> x509.Certificate | None:
         return certificate

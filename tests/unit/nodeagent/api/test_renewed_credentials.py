@@ -3,10 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificate_maker import certificate_of
+from cryptography.hazmat.primitives import serialization
 
 from nodeagent.api.credentials import Anonymous, Certificate, CertificateFiles, Combined, FixedCertificate, StaticToken
 from nodeagent.api.renewed_credentials import RenewedCredentials
@@ -23,19 +21,8 @@ class Clock:
 
 def certificate(name: str, days: int) -> bytes:
     """Of one identity, begun after so many days."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     begin = NOW + timedelta(days=days)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=365))
-        .sign(key, hashes.SHA256())
-    )
+    made, _ = certificate_of(name, begin, begin + timedelta(days=365))
     return made.public_bytes(serialization.Encoding.PEM)
 
 

@@ -1,27 +1,17 @@
 """What the configuration gives to pods, to the system and to the agent."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import small_machine
 from configured import config
 
 from nodeagent.assembly import cgroups
-from nodeagent.node.facts import Machine
 from runtimes.linux.cgroups.contract import CgroupLimits
 
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="os",
-    operating_system="linux",
-    architecture="amd64",
-    cpus=4,
-    memory_bytes=8 << 30,
-    max_pids=10000,
-    swap_bytes=0,
-    hugepages={2 << 20: 8, 1 << 30: 0},
+MACHINE = dataclasses.replace(
+    small_machine.MACHINE, memory_bytes=8 << 30, hugepages={2 << 20: 8, 1 << 30: 0}, max_pids=10000
 )
 RESERVED = {
     "systemReserved": {"cpu": "500m", "memory": "1Gi", "pid": "100"},

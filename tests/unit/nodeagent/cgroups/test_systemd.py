@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from components import needs
-from dbus_fast import Message, MessageType, NameFlag
-from dbus_fast.aio import MessageBus
+from dbus_fast import Message, MessageType
+from message_bus import BusUnderTest
 
 from nodeagent.cgroups.systemd import SystemdSlices, limit_properties
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
@@ -24,15 +24,18 @@ SLICE = "/kubepods.slice/kubepods-burstable.slice"
 class Manager:
     """Answers every job-making call with a job that ends with `result`, or with the error named `error`."""
 
-    address: str
+    bus: BusUnderTest
     calls: list[tuple[str, list[Any]]] = field(default_factory=list)
     result: str = "done"
     error: str = ""
     silent: bool = False
 
-    def attach(self, bus: MessageBus) -> None:
-        self.bus = bus
-        bus.add_message_handler(self._handle)
+    @property
+    def address(self) -> str:
+        return self.bus.address
+
+    async def start(self) -> None:
+        await self.bus.start(self._handle, "org.freedesktop.systemd1")
 
     def _handle(self, message: Message) -> Message | bool | None:
         if (
@@ -61,30 +64,15 @@ class Manager:
             "uoss",
             [1, job, unit, self.result],
         )
-        self.bus.send(signal)
+        self.bus.service.send(signal)
 
 
 @pytest.fixture
 async def manager(tmp_path: Path) -> AsyncIterator[Manager]:
-    daemon = await asyncio.create_subprocess_exec(
-        "dbus-daemon",
-        "--session",
-        "--nofork",
-        "--print-address",
-        f"--address=unix:path={tmp_path}/bus",
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert daemon.stdout is not None
-    address = (await daemon.stdout.readline()).decode().strip()
-    bus = await MessageBus(bus_address=address).connect()
-    found = Manager(address)
-    found.attach(bus)
-    await bus.request_name("org.freedesktop.systemd1", NameFlag.DO_NOT_QUEUE)
+    found = Manager(BusUnderTest(tmp_path))
+    await found.start()
     yield found
-    bus.disconnect()
-    daemon.terminate()
-    await daemon.wait()
+    await found.bus.stop()
 
 
 def plain(properties: list[list[Any]]) -> list[tuple[str, str, Any]]:

@@ -43,11 +43,13 @@ def test_nodes_differ_and_repeat() -> None:
     ],
 )
 def test_mistakes_are_told_before_anything_starts(given: dict[str, Any], told: str) -> None:
+    """A fleet that could not be is refused, with what is wrong of it."""
     with pytest.raises(typer.BadParameter, match=told):
         hollow.run(FleetSettings(nodes=1, **given), "", "")
 
 
 def test_pods_are_given_in_one_way() -> None:
+    """As many a node, or as many in all; not both. Neither is none."""
     assert (hollow.all_pods(3, None, 5), hollow.all_pods(3, 5, None), hollow.all_pods(3, None, None)) == (15, 5, 0)
     with pytest.raises(typer.BadParameter):
         hollow.all_pods(3, 5, 5)
@@ -55,5 +57,6 @@ def test_pods_are_given_in_one_way() -> None:
 
 @pytest.mark.parametrize("text", ["", "many", "0", "-1Gi"])
 def test_memory_is_an_amount(text: str) -> None:
+    """More than nothing, as Kubernetes writes it."""
     with pytest.raises(typer.BadParameter):
         hollow.memory_bytes(text)

@@ -1,13 +1,14 @@
 """/metrics/cadvisor: what runtimes and cgroups measure, in the text that a scraper reads."""
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
+import small_machine
 from prometheus_client.parser import text_string_to_metric_families
 
 from nodeagent.metrics.cadvisor import Measured, cadvisor_page
 from nodeagent.metrics.machine import MachineMetrics
-from nodeagent.node.facts import Machine
 from nodeagent.stats.node import Filesystem, Interface, NodeStats
 from nodeagent.stats.pods import ContainerStats, PodsSnapshot, PodStats
 from nodeagent.stats.system_containers import Groups, SystemContainer
@@ -42,20 +43,7 @@ NODE = NodeStats(
     max_pids=32768,
     running_processes=99,
 )
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="u",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=1000,
-    swap_bytes=12,
-    hugepages={},
-    max_pids=9,
-)
+MACHINE = dataclasses.replace(small_machine.MACHINE, system_uuid="u", memory_bytes=1000, swap_bytes=12, max_pids=9)
 
 
 def told() -> RuntimeMetrics:

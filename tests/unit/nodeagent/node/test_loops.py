@@ -1,11 +1,13 @@
 """Registration, the status publisher and the lease against an API that does what the test says."""
 
 import asyncio
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+import small_machine
 from lightkube.models.coordination_v1 import Lease
 from lightkube.models.core_v1 import Node, NodeAddress, NodeSpec, NodeStatus, NodeSystemInfo, Taint
 from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
@@ -13,7 +15,6 @@ from lightkube.models.meta_v1 import ObjectMeta, OwnerReference
 from nodeagent.api import errors
 from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.node.capacity import Limits
-from nodeagent.node.facts import Machine
 from nodeagent.node.lease import LeaseRenewer
 from nodeagent.node.publisher import NodeInputs, NodePublisher
 from nodeagent.node.registration import Registrar, Registration
@@ -21,20 +22,7 @@ from nodeagent.node.state import NodeState
 from nodeagent.node.status import NodeConfig, RuntimeState
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 500, tzinfo=UTC)
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="boot-2",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=2**30,
-    swap_bytes=0,
-    hugepages={},
-    max_pids=1000,
-)
+MACHINE = dataclasses.replace(small_machine.MACHINE, boot_id="boot-2")
 AWAY = Unavailable("away", Fault.REFUSED)
 
 

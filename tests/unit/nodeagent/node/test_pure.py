@@ -1,15 +1,17 @@
 """The pure parts of the node room: addresses, capacity, labels."""
 
+import dataclasses
 import ipaddress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import small_machine
 
 from nodeagent.node import addresses, capacity, labels
 from nodeagent.node.addresses import HostInterface, NoNodeAddress
 from nodeagent.node.capacity import DeviceCount, InvalidReservation, Limits
-from nodeagent.node.facts import Machine, cgroup_version, node_name, read_machine
+from nodeagent.node.facts import cgroup_version, node_name, read_machine
 
 
 def ip(text: str) -> addresses.IP:
@@ -27,20 +29,7 @@ HOST = (
     interface("eth1", "198.51.100.7"),
 )
 
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=8 * 2**30,
-    swap_bytes=0,
-    hugepages={2 * 2**20: 512, 2**30: 0},
-    max_pids=1000,
-)
+MACHINE = dataclasses.replace(small_machine.MACHINE, memory_bytes=8 * 2**30, hugepages={2 * 2**20: 512, 2**30: 0})
 
 
 @pytest.mark.parametrize(

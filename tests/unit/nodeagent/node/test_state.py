@@ -5,26 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_machine import MACHINE
 
 from nodeagent.node.capacity import DeviceCount, Limits
 from nodeagent.node.conditions import Pressure
-from nodeagent.node.facts import Machine, apparmor_error, kernel_version
+from nodeagent.node.facts import apparmor_error, kernel_version
 from nodeagent.node.state import NodeState
-
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1.0-13-amd64",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=2**30,
-    swap_bytes=0,
-    hugepages={},
-    max_pids=1000,
-)
 
 
 def state() -> NodeState:

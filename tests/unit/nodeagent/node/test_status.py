@@ -1,37 +1,25 @@
 """Status, conditions and the patch between two of them."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+import small_machine
 from lightkube.models.core_v1 import Node, NodeAddress, NodeCondition, NodeStatus
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.node import patch
 from nodeagent.node.capacity import Limits
 from nodeagent.node.conditions import Pressure, conditions, join_errors, transitions
-from nodeagent.node.facts import Machine
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import ImageOnNode, NodeConfig, Observed, RuntimeHandler, RuntimeState, images, node_status
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STAMP = "2026-01-01T12:00:00Z"
 READY = RuntimeState(version="runc://1.1.5", errors=(), handlers=(RuntimeHandler(name="z"), RuntimeHandler(name="")))
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=2**30,
-    swap_bytes=2**20,
-    hugepages={},
-    max_pids=1000,
-)
+MACHINE = dataclasses.replace(small_machine.MACHINE, swap_bytes=2**20)
 CONFIG = NodeConfig(name="n", machine=MACHINE, version="v1.36.0")
 
 

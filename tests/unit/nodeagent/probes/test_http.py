@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from certificate_maker import certificate_of
+from cryptography.hazmat.primitives import serialization
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -342,19 +340,8 @@ def test_broken_answers(raw: bytes) -> None:
 
 
 def _expired_certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another.example")])
     day = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(day)
-        .not_valid_after(day + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
+    certificate, key = certificate_of("another.example", day, day + datetime.timedelta(days=1))
     path = folder / "both.pem"
     path.write_bytes(
         certificate.public_bytes(serialization.Encoding.PEM)

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from lightkube.models.core_v1 import Container
 from machines import machine
 from pod_builders import pod, resources
+from pod_resources_api import asked
 from typing_extensions import override
 
 from nodeagent.config.cpu_options import CPUOptions
@@ -125,13 +126,7 @@ async def test_the_socket(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "pod-resources" / "kubelet.sock").stat().st_mode) == 0o600  # nobody but root
 
     async def ask(method: str, request: Any, answer: Any) -> Any:
-        async with grpc.aio.insecure_channel(f"unix:{tmp_path}/pod-resources/kubelet.sock") as channel:
-            call = channel.unary_unary(
-                f"/v1.PodResourcesLister/{method}",
-                request_serializer=lambda message: message.SerializeToString(),
-                response_deserializer=answer.FromString,
-            )
-            return MessageToDict(await call(request, timeout=10))
+        return MessageToDict(await asked(tmp_path, method, request, answer))
 
     try:
         listed = await ask("List", api.ListPodResourcesRequest(), api.ListPodResourcesResponse)

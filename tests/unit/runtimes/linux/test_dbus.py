@@ -3,14 +3,13 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from components import needs
-from dbus_fast import Message, MessageType, NameFlag
-from dbus_fast.aio import MessageBus
+from dbus_fast import Message, MessageType
+from message_bus import BusUnderTest
 
 from runtimes.linux.dbus import Bus, NoAnswer, Refused, Remote, Unreachable, connected, keep_connected
 
@@ -19,31 +18,11 @@ pytestmark = needs("dbus-daemon")
 SERVICE = Remote(service="org.example.Login", path="/org/example/login", interface="org.example.Login.Manager")
 
 
-@dataclass
-class Daemon:
+class Daemon(BusUnderTest):
     """A message bus, and the service on it."""
 
-    folder: Path
-
-    async def start(self) -> None:
-        self.process = await asyncio.create_subprocess_exec(
-            "dbus-daemon",
-            "--session",
-            "--nofork",
-            "--print-address",
-            f"--address={self.address}",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-        )
-        assert self.process.stdout is not None
-        await self.process.stdout.readline()
-        self.bus = await MessageBus(bus_address=self.address, negotiate_unix_fd=True).connect()
-        self.bus.add_message_handler(self._handle)
-        await self.bus.request_name(SERVICE.service, NameFlag.DO_NOT_QUEUE)
-
-    @property
-    def address(self) -> str:
-        return f"unix:path={self.folder}/bus"
+    async def begin(self) -> None:
+        await self.start(self._handle, SERVICE.service)
 
     def _handle(self, message: Message) -> Message | bool | None:
         if message.message_type is not MessageType.METHOD_CALL or message.interface != SERVICE.interface:
@@ -60,18 +39,13 @@ class Daemon:
         return True  # no answer
 
     def emit(self, member: str, value: int, path: str = SERVICE.path) -> None:
-        self.bus.send(Message.new_signal(path, SERVICE.interface, member, "i", [value]))
-
-    async def stop(self) -> None:
-        self.process.terminate()
-        await self.process.wait()
-        self.bus.disconnect()
+        self.service.send(Message.new_signal(path, SERVICE.interface, member, "i", [value]))
 
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[Daemon]:
     found = Daemon(tmp_path)
-    await found.start()
+    await found.begin()
     yield found
     await found.stop()
 
@@ -133,7 +107,6 @@ async def test_a_lost_connection_is_told_to_all(daemon: Daemon) -> None:
             await calling
         with pytest.raises(Unreachable):
             await bus.call(SERVICE, "Add", "ii", [2, 3])
-    await daemon.start()
 
 
 async def test_connections_are_made_again(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
@@ -154,7 +127,7 @@ async def test_connections_are_made_again(daemon: Daemon, caplog: pytest.LogCapt
     daemon.emit("Told", 1)
     assert await seen.get() == [1]
     await daemon.stop()
-    await daemon.start()
+    await daemon.begin()
     assert await seen.get() == "connected"
     daemon.emit("Told", 2)
     assert await seen.get() == [2]

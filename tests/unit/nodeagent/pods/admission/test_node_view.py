@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import Node, NodeSpec, Taint
 from lightkube.models.meta_v1 import ObjectMeta
+from small_machine import MACHINE
 
 from nodeagent.api.cluster import NoCluster
 from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.node.capacity import Limits
-from nodeagent.node.facts import Machine
 from nodeagent.node.registration import Registration
 from nodeagent.node.state import NodeState
 from nodeagent.node.status import RuntimeState
@@ -18,20 +18,6 @@ from nodeagent.pods.admission import node_view
 from nodeagent.pods.admission.node_view import AdmissionSettings, NodeViews
 from nodeagent.pods.admission.rules import NodeView
 
-MACHINE = Machine(
-    machine_id="m",
-    system_uuid="s",
-    boot_id="b",
-    kernel_version="6.1",
-    os_image="Debian",
-    architecture="amd64",
-    operating_system="linux",
-    cpus=4,
-    memory_bytes=2**30,
-    swap_bytes=0,
-    hugepages={},
-    max_pids=1000,
-)
 SETTINGS = AdmissionSettings(
     kernel_version=(6, 1), apparmor_error="none here", allowed_unsafe_sysctls=["net.*"], pod_level_resources=False
 )
