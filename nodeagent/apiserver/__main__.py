@@ -58,7 +58,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default="Node,NodeProxy",
         choices=("Node", "Node,NodeProxy"),
         help="what nodes may do. Node: what a kube-apiserver lets a kubelet do, and no more; NodeProxy: also read "
-        "EndpointSlices, as a kube-proxy does, for a node that leads Services itself",
+        "EndpointSlices, as a kube-proxy does, for a node that leads Services itself, and have tokens for any audience",
     )
     parser.add_argument("--tls-min-version", default="", choices=VERSIONS, help="default: VersionTLS12")
     parser.add_argument(

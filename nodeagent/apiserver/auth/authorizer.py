@@ -1,7 +1,7 @@
 """Authorization. There are no RBAC objects; who has which role is fixed:
 
 - group `system:masters`: everything;
-- a node (`system:node:NAME`): what `node.NodeAuthorizer` says; with `proxying_nodes` also `system:node-proxier`, as the
+- a node (`system:node:NAME`): what `node.NodeAuthorizer` says; with `proxying_nodes` also `roles.STANDALONE_NODE`, as the
   agent of standalone mode leads Services itself;
 - the server's own client towards nodes: `system:kubelet-api-admin`;
 - what makes volumes for claims (`system:storage-provisioner`): volumes, and the claims' side of it;
@@ -39,7 +39,7 @@ class Authorizer:
     def __init__(self, store: Store, nodes: NodeAuthorizer, *, proxying_nodes: bool = False) -> None:
         self._store = store
         self._nodes = nodes
-        self._of_nodes = roles.NODE_PROXIER if proxying_nodes else ()
+        self._of_nodes = roles.STANDALONE_NODE if proxying_nodes else ()
 
     def authorize(self, asked: Attributes) -> Decision:
         if allowed(self.rules_of(asked.user), asked):

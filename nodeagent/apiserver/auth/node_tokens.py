@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 
 from nodeagent.apiserver.auth.attributes import Attributes, Decision
 from nodeagent.apiserver.auth.node import node_of
+from nodeagent.apiserver.auth.roles import AUDIENCE_VERB
 from nodeagent.apiserver.errors import ApiError
 from nodeagent.apiserver.objects.context import Context
 from runtimes.kube.json_object import JsonObject
-
-AUDIENCE_VERB = "request-serviceaccounts-token-audience"
 
 
 class NodeTokens:

@@ -59,6 +59,12 @@ STORAGE_PROVISIONER: Rules = (
 # system:node-proxier, as far as a node has it not anyway: its own Node and events
 NODE_PROXIER: Rules = (on("list watch", "", "services"), on("list watch", "discovery.k8s.io", "endpointslices"))
 
+# of tokens for audiences that no volume of the pod names, as those of credential providers for registries
+AUDIENCE_VERB = "request-serviceaccounts-token-audience"
+
+# beyond what any node may: whoever configures the node of a standalone machine has nobody to ask
+STANDALONE_NODE: Rules = (*NODE_PROXIER, on(AUDIENCE_VERB, "", "*"))
+
 # system:basic-user and system:discovery
 AUTHENTICATED_USER: Rules = (
     on("create", "authorization.k8s.io", "selfsubjectaccessreviews selfsubjectrulesreviews"),

@@ -129,7 +129,11 @@ def test_calls_for_a_pod_do_not_grow_with_the_pods(api: ApiServer, tmp_path: Pat
             pass
         spent[pods] = samples(report)["pods"]["calls"]
     for name, calls in spent[50].items():
-        if name.split()[-1] in ("serviceaccounts/token", "pods/status"):
+        if name.endswith("pods/status"):
+            assert calls <= 3 * 50, (
+                calls
+            )  # what is shown for a moment is told with what follows, where that comes in time
+        elif name.endswith("serviceaccounts/token"):
             assert calls / 50 <= max(1.0, spent[5][name] / 5) * 1.5, (name, calls, spent[5][name])
         elif name != "create events" and not name.endswith("leases"):
             assert calls <= spent[5].get(name, 0) + 2, (name, calls, spent[5].get(name))

@@ -57,7 +57,9 @@ def test_quotas(node: NodeUnderTest) -> None:
 
 
 def test_shares(node: NodeUnderTest) -> None:
-    """Pods that want the same CPU get it in the ratio of their requests, and one that asks for nothing hardly any."""
+    """Pods that want the same CPU get it in the ratio of their requests; one that asks for nothing gets the least that the kernel
+    gives, which the coarse weights of version 2 make a sixteenth of what the others have together.
+    """
     node.apply(make_pod("nothing", shell("c", BURNS)))
     node.running("nothing")  # which takes long beside the others
     node.apply(
@@ -75,7 +77,7 @@ def test_shares(node: NodeUnderTest) -> None:
         )
         used = [each.cpu_usage_seconds() - earlier for each, earlier in zip(cgroups, before, strict=True)]
         seen.append(used)
-        return 2.7 < used[1] / used[0] < 3.3 and used[2] < used[0] / 10
+        return 2.7 < used[1] / used[0] < 3.3 and used[2] < used[0] / 2
 
     seen: list[list[float]] = []
     eventually(shared, f"1 : 3 : nothing; {seen}")

@@ -30,7 +30,8 @@ mkdir -p {cgroup}
 end() {{ kill $journald; wait $journald || true; rmdir {cgroup} {parent} || true; }}
 trap end EXIT
 while ! test -S /run/systemd/journal/stdout; do sleep 0.05; done
-sh -c 'echo $$ > {cgroup}/cgroup.procs; printf "first\\nsecond\\nthird\\n" | systemd-cat -t speaker'
+sh -c 'echo $$ > {cgroup}/cgroup.procs; {{ printf "first\\nsecond\\nthird\\n"; sleep 3; }} | systemd-cat -t speaker'
+# the unit is read as the line comes: its writer has to be there still
 until journalctl --field _SYSTEMD_UNIT | grep -q . && journalctl -t speaker | grep -q third; do sleep 0.1; done
 {python} - <<'END'
 import asyncio, json

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from nodeagent.apiserver.auth.attributes import ALLOW, DENY, Attributes, Decision
-from nodeagent.apiserver.auth.node_tokens import AUDIENCE_VERB, NodeTokens
+from nodeagent.apiserver.auth.node_tokens import NodeTokens
+from nodeagent.apiserver.auth.roles import AUDIENCE_VERB
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.errors import ApiError
 

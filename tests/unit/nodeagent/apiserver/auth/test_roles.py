@@ -1,5 +1,6 @@
 """Every verb on every resource and subresource there is, for each role: nothing more than the bootstrap policy gives."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from nodeagent.apiserver.auth.attributes import Attributes
 from nodeagent.apiserver.auth.authorizer import Authorizer
 from nodeagent.apiserver.auth.graph import Graph
 from nodeagent.apiserver.auth.node import NodeAuthorizer
+from nodeagent.apiserver.auth.roles import AUDIENCE_VERB
 from nodeagent.apiserver.contract import UserInfo
 from nodeagent.apiserver.registry.builtin import RESOURCES
 
@@ -179,10 +181,14 @@ async def test_node(authorizer: Authorizer) -> None:
 
 
 async def test_nodes_that_lead_services(authorizer: Authorizer) -> None:
-    """With the rights of system:node-proxier they also see where Services lead; nobody else gains anything."""
+    """With the rights of system:node-proxier they also see where Services lead, and may have tokens for any audience, as their
+    registries' credential providers need; nobody else gains anything."""
     node = UserInfo(name="system:node:n1", groups=("system:nodes", AUTHENTICATED))
     proxying = Authorizer(authorizer._store, authorizer._nodes, proxying_nodes=True)
     slices = {(verb, "discovery.k8s.io", "endpointslices") for verb in ("list", "watch")}
     assert rights(proxying, node) - rights(authorizer, node) == slices
+    audience = Attributes(user=node, verb=AUDIENCE_VERB, resource="registry.example", namespace="ns", name="builder")
+    assert (proxying.authorize(audience).allowed, authorizer.authorize(audience).allowed) == (True, False)
     bob = UserInfo(name="bob", groups=(AUTHENTICATED,))
+    assert not proxying.authorize(replace(audience, user=bob)).allowed
     assert rights(proxying, bob) == rights(authorizer, bob)
