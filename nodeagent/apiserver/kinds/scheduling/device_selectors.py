@@ -15,6 +15,7 @@ from runtimes.kube.json_object import JsonObject
 
 MAX_EXPRESSION = 10 * 1024  # bytes
 _SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+_BIND = re.compile(r"\bcel\s*\.\s*bind\s*\(")
 _QUANTITY, _VERSION = "quantity", "semver"  # the one key of the map that stands for such a value
 _VALUES = ("bool", "int", "string")
 
@@ -28,6 +29,8 @@ def compiled(expression: str) -> Any:
     """Raises SelectorError."""
     import cel  # a node without such claims does without
 
+    if _BIND.search(expression):  # the library takes it for a function, which nobody has when it is asked
+        raise SelectorError("cel.bind is not supported here")
     try:
         return cel.compile(expression)
     except ValueError as error:

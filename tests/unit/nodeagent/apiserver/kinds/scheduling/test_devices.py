@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nodeagent.apiserver.kinds.scheduling.device_selectors import SelectorError, selects
+from nodeagent.apiserver.kinds.scheduling.device_selectors import SelectorError, compiled, selects
 from nodeagent.apiserver.kinds.scheduling.devices import CannotAllocate, allocate, ids_of, is_usable, offers_of
 
 DRIVER, NODE = "gpu.example", "n"
@@ -151,6 +151,7 @@ def test_the_result() -> None:
         ('"other.org" in device.attributes && device.attributes["other.org"].x', False),
         ('device.attributes["other.org"].x', None),
         ("device.driver", None),
+        ('cel.bind(x, device.driver, x == "gpu.example")', None),
         ('semver("x") == semver("y")', None),
     ],
 )
@@ -161,3 +162,10 @@ def test_expressions(expression: str, answer: bool | None) -> None:
             selects(expression, DRIVER, device("a"))
     else:
         assert selects(expression, DRIVER, device("a")) is answer
+
+
+@pytest.mark.parametrize("expression", ["device.?driver == 'a'", "cel.bind(x, 1, x == 1)", "device.driver =="])
+def test_what_the_library_cannot_do_is_refused_as_it_is_written(expression: str) -> None:
+    """Not when a pod waits for its devices."""
+    with pytest.raises(SelectorError):
+        compiled(expression)
