@@ -185,7 +185,13 @@ class NodeUnderTest:
     def kubectl(self, *arguments: str, stdin: str = "", check: bool = True, timeout: float = 60) -> str:
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.directory)}
         done = subprocess.run(
-            ["kubectl", *arguments], input=stdin, env=environment, capture_output=True, text=True, timeout=timeout
+            ["kubectl", *arguments],
+            input=stdin,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",  # what a container has written is any bytes
+            timeout=timeout,
         )
         if check and done.returncode != 0:
             raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}{done.stdout}")

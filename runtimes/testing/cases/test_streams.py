@@ -273,7 +273,8 @@ async def test_attach_without_stdin(runtime: Subject) -> None:
     container_id = await running(runtime, "while ! test -e /tmp/go; do sleep 0.05; done; echo seen; exit 3")
     session = await runtime.streaming.open_attach(attach_request(container_id, stdin=False))
     try:
-        await runtime.sh(container_id, "touch /tmp/go")
+        # the container may be gone, and this command with it, before it can say that it has succeeded
+        await runtime.exec(container_id, "/bin/sh", "-c", "touch /tmp/go")
         output, _ = await read_all(session)
         assert output == {1: b"seen\n", 2: b""}
     finally:
