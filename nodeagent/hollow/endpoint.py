@@ -8,7 +8,8 @@ from nodeagent.api.certificates import serving_certificate
 from nodeagent.server.bounded_site import BoundedSite
 from nodeagent.server.tls import ServerTLS
 
-_WHY = "this pod is hollow (nodeagent hollow): it runs nothing, "
+# without a colon: kubectl takes a line with one for YAML, and shows nothing of it
+_WHY = "this pod is one of a fleet of `nodeagent hollow`, runs nothing, "
 _POD_PAGES = {
     "containerLogs": _WHY + "and has no log",
     "exec": _WHY + "and there is nothing to enter",
@@ -16,7 +17,7 @@ _POD_PAGES = {
     "attach": _WHY + "and there is nothing to attach to",
     "portForward": _WHY + "and nothing listens",
 }
-_NODE = "this node is hollow (nodeagent hollow): it has nothing to show here"
+_NODE = "this node is one of a fleet of `nodeagent hollow`, and has nothing to show here"
 
 
 def refusal(path: str) -> str:

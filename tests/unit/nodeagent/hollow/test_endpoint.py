@@ -26,10 +26,10 @@ async def test_every_page_says_that_there_is_nothing(tmp_path: Path) -> None:
                     told[path.split("/")[1]] = await answer.text()
     finally:
         await endpoint.stop()
-    why = "this pod is hollow (nodeagent hollow): it runs nothing, and "
+    why = "this pod is one of a fleet of `nodeagent hollow`, runs nothing, and "
     assert told == {
         "containerLogs": why + "has no log",
         "exec": why + "there is nothing to enter",
         "portForward": why + "nothing listens",
-        "stats": "this node is hollow (nodeagent hollow): it has nothing to show here",
+        "stats": "this node is one of a fleet of `nodeagent hollow`, and has nothing to show here",
     }
