@@ -24,6 +24,7 @@ from csi.values import (
 )
 from proto import csi_pb2 as csi
 from runtimes.linux import mountinfo, mounts
+from runtimes.linux.tasks import to_the_end
 
 WRITER = AccessMode.SINGLE_NODE_WRITER
 Claim = PluginCapability | ControllerCapability | GroupControllerCapability | NodeCapability
@@ -97,7 +98,13 @@ class Subject:
         return request
 
     async def create(self, request: csi.CreateVolumeRequest) -> VolumeUnderTest:
-        """Make a volume; at the end of the case it is deleted, if it has not been before."""
+        """Make a volume; at the end of the case it is deleted, if it has not been before.
+
+        A case that is cancelled waits for the answer: what nobody has been told of, nobody would delete.
+        """
+        return await to_the_end(self._create(request))
+
+    async def _create(self, request: csi.CreateVolumeRequest) -> VolumeUnderTest:
         made = (await self.controller.create_volume(request)).volume
         assert made.volume_id, "CreateVolume answered no volume_id"
         volume = VolumeUnderTest(
@@ -245,6 +252,9 @@ class Subject:
 
     async def snapshot(self, volume: VolumeUnderTest, name: str = "") -> csi.Snapshot:
         """Taken, and at the end of the case deleted."""
+        return await to_the_end(self._snapshot(volume, name))
+
+    async def _snapshot(self, volume: VolumeUnderTest, name: str) -> csi.Snapshot:
         answer = await self.controller.create_snapshot(
             csi.CreateSnapshotRequest(name=name or self.name(), source_volume_id=volume.volume_id)
         )
@@ -254,6 +264,9 @@ class Subject:
 
     async def group(self, *volumes: VolumeUnderTest, name: str = "") -> csi.VolumeGroupSnapshot:
         """Taken together, and at the end of the case deleted."""
+        return await to_the_end(self._group(*volumes, name=name))
+
+    async def _group(self, *volumes: VolumeUnderTest, name: str) -> csi.VolumeGroupSnapshot:
         answer = await self.group_controller.create_snapshot(
             csi.CreateVolumeGroupSnapshotRequest(
                 name=name or self.name(), source_volume_ids=[each.volume_id for each in volumes]
