@@ -47,14 +47,22 @@ def implementation(chosen: Chosen) -> Implementation:
             parameters=_pairs(chosen.parameters),
             mutable_parameters=_pairs(chosen.mutable_parameters),
             secrets=_secrets(chosen.secrets) if chosen.secrets else {},
-            volume_bytes=int(quantity.parse(chosen.volume_size)),
-            expand_bytes=int(quantity.parse(chosen.expand_by)),
+            volume_bytes=_bytes("volume size", chosen.volume_size),
+            expand_bytes=_bytes("expand by", chosen.expand_by),
             fs_type=chosen.fs_type,
             directory=chosen.workdir,
             exceptions=tomllib.loads(chosen.exceptions.read_text()) if chosen.exceptions else {},
         )
     except (OSError, ValueError) as error:
         raise ValueError(f"the driver to test: {' '.join(str(error).split())}") from error
+
+
+def _bytes(what: str, text: str) -> int:
+    """Raises ValueError."""
+    try:
+        return int(quantity.parse(text))
+    except ValueError as error:
+        raise ValueError(f"{what} {text!r}: {error}") from error
 
 
 def _pairs(texts: Sequence[str]) -> Mapping[str, str]:

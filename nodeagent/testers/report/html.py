@@ -21,10 +21,13 @@ _BAR, _LABELS, _WIDTH = 14, 170, 900
 _STYLE: Final = """
 :root { color-scheme: light dark; --good: #2a7d46; --bad: #c0281f; --warn: #b27300; --none: #77808a; --line: #8884; }
 @media (prefers-color-scheme: dark) { :root { --good: #56b876; --bad: #ff7066; --warn: #e0a63c; --none: #98a1ab; } }
+body, summary, p, h1 { overflow-wrap: anywhere; }
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
-th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
+  overflow-wrap: anywhere; }
+th, td.number { overflow-wrap: normal; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: .6rem; border-radius: 4px; }
 .good { color: var(--good); fill: var(--good); } .bad { color: var(--bad); fill: var(--bad); font-weight: 600; }
