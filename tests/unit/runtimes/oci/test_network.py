@@ -157,6 +157,41 @@ async def test_teardown_by_the_network_of_the_setup(site: Site, configuration: s
     assert list((site.folder / "cache/results").iterdir()) == []
 
 
+@pytest.mark.parametrize("configuration", ["same", "other", "none"])
+async def test_garbage(site: Site, configuration: str) -> None:
+    """Attachments of our namespaces that are gone go, by the plugins that made them; a known sandbox's and others' stay."""
+    site.plugin("one")
+    site.plugin("two")
+    site.configure("net", "one")
+    own = site.folder / "run"
+    for sandbox_id, netns in (("lost", own / "a"), ("known", own / "b"), ("foreign", site.folder / "c")):
+        await site.provider.setup(sandbox_id, netns, pod())
+    if configuration == "other":
+        site.configure("another", "two")
+    elif configuration == "none":
+        (site.folder / "net.d/10.conflist").unlink()
+    await site.start().collect_garbage(own, {"known"})
+    assert site.calls()[3:] == ["DEL one lost"]
+    assert sorted(path.name for path in (site.folder / "cache/results").iterdir()) == [
+        "net-foreign-eth0",
+        "net-known-eth0",
+    ]
+
+
+async def test_garbage_that_cannot_be_collected(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start goes on, and the log says whose it is and what its plugin says; so it does where that takes too long."""
+    site.plugin("one", delete='echo \'{"code": 100, "msg": "no"}\'; exit 1')
+    site.configure("net", "one")
+    await site.provider.setup("lost", site.folder / "run/a", pod())
+    await site.start().collect_garbage(site.folder / "run", ())
+    assert 'network net: garbage is left: plugin type="one" failed (del): no' in caplog.text
+    monkeypatch.setattr("runtimes.oci.network.GARBAGE_SECONDS", 0.0)
+    await site.start().collect_garbage(site.folder / "run", ())
+    assert "garbage of pod networks is left for the next start: it takes too long" in caplog.text
+
+
 async def test_teardown_without_any_network(site: Site) -> None:
     """Nothing configured, nothing recorded: nothing to undo."""
     await site.provider.teardown("s1", Path("/n"), pod())
