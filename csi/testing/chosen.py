@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from csi.testing.implementation import Implementation
+from csi.testing.restart_command import RestartCommand
 from runtimes.kube import bounded_yaml, quantity
 
 VOLUME_SIZE: Final = "10Gi"
@@ -17,7 +18,7 @@ EXPAND_BY: Final = "1Gi"
 class Chosen:
     """The options of csi/testing/plugin.py, as they are written: pairs are KEY=VALUE, sizes quantities.
 
-    `secrets`: YAML or JSON, call -> its secrets. `exceptions`: TOML.
+    `secrets`: YAML or JSON, call -> its secrets. `exceptions`: TOML. `restart`: a command line; `log`: what the driver writes to.
     """
 
     endpoint: str
@@ -32,6 +33,9 @@ class Chosen:
     expand_by: str = EXPAND_BY
     fs_type: str = ""
     workdir: Path | None = None
+    second_node_id: str = ""
+    restart: str = ""
+    log: Path | None = None
     exceptions: Path | None = None
 
 
@@ -51,6 +55,9 @@ def implementation(chosen: Chosen) -> Implementation:
             expand_bytes=_bytes("expand by", chosen.expand_by),
             fs_type=chosen.fs_type,
             directory=chosen.workdir,
+            second_node_id=chosen.second_node_id,
+            log=chosen.log,
+            restart=RestartCommand(chosen.restart, chosen.endpoint) if chosen.restart else None,
             exceptions=tomllib.loads(chosen.exceptions.read_text()) if chosen.exceptions else {},
         )
     except (OSError, ValueError) as error:

@@ -20,6 +20,7 @@ from typing import Final
 import msgspec
 import psutil
 
+from csi.testing.restart_command import OUTLIVES
 from nodeagent.testers.record import Record
 from nodeagent.testers.recorder import OPTION
 from nodeagent.testers.suites import Check, Suite
@@ -150,12 +151,20 @@ def _end(child: "subprocess.Popen[bytes]", others: frozenset[psutil.Process]) ->
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=_END_SECONDS)
     deadline = time.monotonic() + _END_SECONDS
-    while (left := _descendants() - others) and time.monotonic() < deadline:
+    while (left := {each for each in _descendants() - others if not _outlives(each)}) and time.monotonic() < deadline:
         for process in left:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(list(left), timeout=_AGAIN_SECONDS)
     child.wait()
+
+
+def _outlives(process: psutil.Process) -> bool:
+    """Whether it is a driver that was started again for its tests."""
+    try:
+        return OUTLIVES in process.environ()
+    except psutil.Error:
+        return False
 
 
 def _interrupt(child: "subprocess.Popen[bytes]") -> None:

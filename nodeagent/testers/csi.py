@@ -35,6 +35,9 @@ def options_of(driver: Chosen, prefix: str, workdir: Path | None) -> list[str]:
         ("expand-by", driver.expand_by if driver.expand_by != EXPAND_BY else ""),
         ("fs-type", driver.fs_type),
         ("workdir", workdir),
+        ("second-node-id", driver.second_node_id),
+        ("restart", driver.restart),
+        ("log", driver.log),
         ("exceptions", driver.exceptions),
     ]
     found = [f"--{prefix}{name}={value}" for name, value in given if value]

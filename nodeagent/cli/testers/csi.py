@@ -42,6 +42,18 @@ def test(
             "--workdir", metavar="DIR", parser=options.path, help="Where to mount; the driver sees it by the same path."
         ),
     ] = None,
+    second_node_id: Annotated[
+        str, typer.Option("--second-node-id", metavar="ID", help="Another node that the Controller knows.")
+    ] = "",
+    restart: Annotated[
+        str, typer.Option("--restart", metavar="COMMAND", help="Ends the driver at once and starts it again; no shell.")
+    ] = "",
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", parser=options.path, help="What the driver writes: searched for secrets."
+        ),
+    ] = None,
     exceptions: options.ExceptionsOption = None,
     run: options.RunOption = None,
     skip: options.SkipOption = None,
@@ -69,6 +81,9 @@ def test(
             expand_by=expand_by,
             fs_type=fs_type,
             workdir=workdir,
+            second_node_id=second_node_id,
+            restart=restart,
+            log=log,
             exceptions=exceptions,
         )
         return csi.run(driver, choice(run, skip, list_only, level, output, workers))

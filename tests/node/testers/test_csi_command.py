@@ -1,16 +1,23 @@
 """`nodeagent csi test` over the reference driver: what it says, and what it leaves."""
 
 import asyncio
+import contextlib
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from csi_driver import DriverProcess
-from testers_under_test import Interrupted, nodeagent
+from testers_under_test import REPO, Interrupted, nodeagent
+
+from csi import errors
+from csi.client import Client
 
 pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 
@@ -35,6 +42,40 @@ def test_some_cases(driver: DriverProcess, tmp_path: Path) -> None:
     assert verdicts == {"I2": "passed", "N12": "passed"}
     assert driver.endpoint in told["subject"]
     assert list((driver.state / "volumes").iterdir()) == []
+
+
+RESTART = """#!/bin/sh
+kill -9 "$(cat {folder}/pid)" 2>/dev/null
+cd {repo}
+{python} -m csi.driver --endpoint unix://{folder}/csi.sock --node-id node-1 --state-dir {folder}/state 2>>{folder}/log &
+echo $! >{folder}/pid
+"""
+
+
+def test_a_driver_that_is_restarted(tmp_path: Path) -> None:
+    """By a command of its author, in the middle of a case: the driver outlives the run that has started it."""
+    script = tmp_path / "restart"
+    script.write_text(RESTART.format(folder=tmp_path, repo=REPO, python=sys.executable))
+    script.chmod(0o755)
+    subprocess.run([script], check=True, timeout=30)
+    client = Client.at(f"unix://{tmp_path}/csi.sock")
+    try:
+        asyncio.run(_answers(client))
+        restarting = ("--restart", str(script), "--log", f"{tmp_path}/log")
+        done = nodeagent("csi", "test", "--endpoint", f"unix://{tmp_path}/csi.sock", *restarting, "--run", "N30")
+        assert (done.returncode, "1 passed" in done.stdout) == (0, True), done.stderr + done.stdout
+        asyncio.run(_answers(client))
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+async def _answers(client: Client) -> None:
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(errors.CSIError):
+                assert await client.identity.ready()
+                return
+            await asyncio.sleep(0.05)
 
 
 def test_ctrl_c(driver: DriverProcess) -> None:
