@@ -1,5 +1,6 @@
 """`nodeagent cni test`: which network, whether its plugins are any, and the options of `cni.testing.plugin` that say so."""
 
+import json
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -47,8 +48,15 @@ def _looked_at(network: Chosen) -> Subject:
     return Subject(
         name=f"{document.get('name')} ({', '.join(types)}; version {document.get('cniVersion', 'none')})",
         again=shlex.join(["nodeagent", "cni", "test", *options_of(network, "")]),
-        options=lambda folder: options_of(network, "cni-"),
+        options=lambda folder: options_of(_as_read(network, document, folder), "cni-"),
     )
+
+
+def _as_read(network: Chosen, document: Mapping[str, Any], folder: Path) -> Chosen:
+    """The same by a file of the run's own: what was looked at is what is tested, also of what can be read only once."""
+    file = folder / ("network.conflist" if "plugins" in document else "network.conf")
+    file.write_text(json.dumps(document))
+    return replace(network, conf=file, conf_dir=None, plugin="")
 
 
 def _types(document: Mapping[str, Any]) -> list[str]:

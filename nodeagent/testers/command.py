@@ -80,7 +80,8 @@ def _carried_out(suite: Suite, choice: Choice, checks: Sequence[Check], subject:
     def took(record: Record) -> None:
         again = f"{subject.again} --run {record.id}"
         told = [record.reproduce, again] if record.reproduce else [again]
-        finished = judged(record, choice.level)
+        # reasons name options of the pytest plug-in: here they have no prefix
+        finished = judged(replace(record, reason=record.reason.replace(f"--{suite.name}-", "--")), choice.level)
         if finished.verdict in (Verdict.FAILED, Verdict.NOT_KEPT):
             finished = replace(finished, reproduce="\n".join(told))
         records.append(finished)

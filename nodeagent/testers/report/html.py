@@ -27,7 +27,8 @@ h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
   overflow-wrap: anywhere; }
-th, td.number { overflow-wrap: normal; } td:first-child { min-width: 4rem; }
+th, td.number { overflow-wrap: normal; } td:first-child { min-width: 3.5rem; }
+@media (max-width: 40rem) { #checks :is(th, td):is(:nth-child(3), :nth-child(4)) { display: none; } }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; padding: .6rem; border-radius: 4px; }
 .good { color: var(--good); fill: var(--good); } .bad { color: var(--bad); fill: var(--bad); font-weight: 600; }

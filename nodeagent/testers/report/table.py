@@ -53,7 +53,12 @@ def _short(run: Run) -> list[str]:
         for record in run.records
         if record.verdict in (Verdict.NOT_KEPT, Verdict.KNOWN_FLAW, Verdict.EXCEPTED, Verdict.SKIPPED)
     ]
-    return [*told, ""] if told else []
+    measured = [
+        f"{record.name}: measured: {one_line(', '.join(f'{name} {value}' for name, value in record.figures.items()))}"
+        for record in run.records
+        if record.figures
+    ]
+    return [*told, *measured, ""] if told or measured else []
 
 
 def _counts(run: Run) -> list[str]:

@@ -67,12 +67,13 @@ def test_exit_status(pretend: Pretend, records: list[Record], error: Exception, 
 
 def test_how_to_see_it_again(pretend: Pretend, tmp_path: Path) -> None:
     """A failure has a shell line and the command with its id; reports have the checks in the order of the suite."""
-    pretend([record("K1"), record("D1", Verdict.FAILED, reproduce="unshare …"), record("A2")], None)
+    skipped = record("K1", Verdict.SKIPPED, reason="name some (--cni-conf)")
+    pretend([skipped, record("D1", Verdict.FAILED, reproduce="unshare …"), record("A2")], None)
     assert command.run(CNI, Choice(outputs=[f"json={tmp_path}/r"]), subject) == 1
     records = json.loads((tmp_path / "r").read_text())["records"]
     assert [each["id"] for each in records] == ["A2", "K1", "D1"]
     assert records[2]["reproduce"] == "unshare …\nnodeagent cni test --plugin mine --run D1"
-    assert records[0]["reproduce"] == ""
+    assert (records[0]["reproduce"], records[1]["reason"]) == ("", "name some (--conf)")
 
 
 def test_the_process_is_alone() -> None:

@@ -117,6 +117,7 @@ def test_table() -> None:
     assert lines[0] == "FAILED D2: title of D2 (must)"
     assert "  nodeagent cni test --run D2" in lines
     assert "K2: known flaw: bridge: a # flaw" in lines
+    assert any(line.startswith("T1: measured: add_p50_ms 81.25, ") for line in lines)
     rows = {line.split("  ")[0]: line.split() for line in lines if line.startswith(("check ", "delete ", "may "))}
     assert rows["delete"] == ["delete", "1", "1", "-", "-", "-", "-", "-", "1.0"]
     assert rows["may"] == ["may", "1", *"------", "0.5"]
