@@ -59,14 +59,22 @@ class _Line(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def workdir(parent: Path | None = None) -> Iterator[Path]:
-    """A folder for all that a run makes; afterwards nothing of it is mounted, and it is gone."""
+    """A folder for all that a run makes; afterwards nothing of it is mounted, and it is gone. Raises BrokenOff where that fails."""
     folder = Path(tempfile.mkdtemp(prefix="nodeagent-test-", dir=parent)).resolve()
     try:
         yield folder
     finally:
+        with _deaf():
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    try:
         for point in sorted(mounts.mounts_below(folder), key=lambda path: len(path.parts), reverse=True):
             mounts.unmount_all(point)
         remove_tree(folder)
+    except OSError as error:
+        raise BrokenOff(f"left behind: {error}") from error
 
 
 def run(job: Job, folder: Path, took: Callable[[Record], None]) -> None:

@@ -9,16 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Final
 
 from nodeagent.testers import child
 from nodeagent.testers.needs import Unusable
 from nodeagent.testers.progress import Progress
-from nodeagent.testers.record import Level, Record, Run, Verdict, judged
+from nodeagent.testers.record import INTERRUPTED, Level, Record, Run, Verdict, judged
 from nodeagent.testers.report import forms
 from nodeagent.testers.suites import Check, Suite, chosen
-
-INTERRUPTED: Final = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,14 +60,10 @@ def run(suite: Suite, choice: Choice, look: Callable[[], Subject]) -> int:
     forms.publish(made, destinations)
     if made.stopped:
         print(f"nodeagent: {made.stopped}", file=sys.stderr)
-        return INTERRUPTED if made.stopped == _INTERRUPTED else max(made.exit_status, 2)
-    if made.exit_status == 2:
+    elif made.exit_status == 2:
         why = made.records[0].reason if made.records else "there is no record of any check"
         print(f"nodeagent: nothing was tested: {why}", file=sys.stderr)
     return made.exit_status
-
-
-_INTERRUPTED: Final = "interrupted"
 
 
 def _carried_out(suite: Suite, choice: Choice, checks: Sequence[Check], subject: Subject) -> Run:
@@ -97,7 +90,7 @@ def _carried_out(suite: Suite, choice: Choice, checks: Sequence[Check], subject:
     except child.BrokenOff as error:
         stopped = str(error)
     except KeyboardInterrupt:
-        stopped = _INTERRUPTED
+        stopped = INTERRUPTED
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

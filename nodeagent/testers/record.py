@@ -4,6 +4,7 @@ import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 
 class Level(enum.StrEnum):
@@ -31,7 +32,11 @@ class Verdict(enum.StrEnum):
     SKIPPED = "skipped"
 
 
-LOOKED_AT = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.NOT_KEPT, Verdict.KNOWN_FLAW})
+LOOKED_AT: Final = frozenset({Verdict.PASSED, Verdict.FAILED, Verdict.NOT_KEPT, Verdict.KNOWN_FLAW})
+
+
+# why a run did not come to its end: a signal
+INTERRUPTED: Final = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +91,12 @@ class Run:
 
     @property
     def exit_status(self) -> int:
-        """1: something that counts failed. 2: nothing was looked at, or the run broke off. Else 0."""
+        """1: something that counts failed. 2: nothing was looked at, or the run broke off. 130: by a signal. Else 0."""
+        if self.stopped:
+            return 130 if self.stopped == INTERRUPTED else 2
         if self.counts[Verdict.FAILED]:
             return 1
-        return 0 if not self.stopped and any(record.verdict in LOOKED_AT for record in self.records) else 2
+        return 0 if any(record.verdict in LOOKED_AT for record in self.records) else 2
 
 
 def judged(record: Record, lightest: Level) -> Record:

@@ -34,7 +34,8 @@ def test_what_counts(level: Level, lightest: Level, verdict: Verdict) -> None:
         ([record("D1", Verdict.KNOWN_FLAW)], "", 0),
         ([record("D1", Verdict.NOT_CLAIMED), record("D2", Verdict.SKIPPED), record("D3", Verdict.EXCEPTED)], "", 2),
         ([], "", 2),
-        ([record("D1")], "interrupted", 2),
+        ([record("D1"), record("D2", Verdict.FAILED)], "it ended", 2),
+        ([record("D1")], "interrupted", 130),
     ],
 )
 def test_exit_status(records: list[Record], stopped: str, status: int) -> None:
