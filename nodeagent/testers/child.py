@@ -59,7 +59,7 @@ class _Line(msgspec.Struct, frozen=True):
 
 @contextlib.contextmanager
 def workdir(parent: Path | None = None) -> Iterator[Path]:
-    """A folder for all that a run makes; afterwards nothing of it is mounted, and it is gone. Raises BrokenOff where that fails."""
+    """A folder for all that a run makes; afterwards it is gone, and what is mounted there. Raises BrokenOff where that fails."""
     folder = Path(tempfile.mkdtemp(prefix="nodeagent-test-", dir=parent)).resolve()
     try:
         yield folder
