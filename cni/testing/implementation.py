@@ -4,6 +4,7 @@ import json
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -11,7 +12,9 @@ from cni import config
 from cni.attachment import Attachment
 from cni.config import NetworkConfig
 from cni.network import Network
+from cni.plugin import Call, invoke
 from cni.result import Result
+from cni.testing import journal
 from cni.testing.flaws import Flaw
 from cni.testing.levels import check_id
 from cni.testing.wire import TIMEOUT_SECONDS
@@ -84,7 +87,12 @@ class Implementation:
             parsed,
             bin_dirs=self.bin_dirs,
             cache_dir=memory,
+            in_process={part.type: partial(self._noted, part.type) for part in parsed.plugins},
             add_timeout_seconds=TIMEOUT_SECONDS,
             del_timeout_seconds=TIMEOUT_SECONDS,
         )
         return parsed, network
+
+    async def _noted(self, kind: str, call: Call) -> Any:
+        """A run of a program, noted for those who want to know what was sent and what came back."""
+        return await invoke(kind, self.bin_dirs, call, ran=journal.note)

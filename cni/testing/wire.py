@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cni.testing import journal
 from runtimes.linux import process
 
 TIMEOUT_SECONDS = 30.0
@@ -35,24 +36,27 @@ class Answer:
 
 async def call(program: Path, environment: Mapping[str, str], stdin: bytes | Mapping[str, Any]) -> Answer:
     """Run the plugin in the calling thread's namespaces; its environment is PATH and `environment`."""
-    done = await process.run(
-        [str(program)],
-        timeout_seconds=TIMEOUT_SECONDS,
-        stdin=stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode(),
-        env={"PATH": _PATH, **environment},
-    )
+    sent = stdin if isinstance(stdin, bytes) else json.dumps(stdin).encode()
+    done = None
+    try:
+        done = await process.run(
+            [str(program)], timeout_seconds=TIMEOUT_SECONDS, stdin=sent, env={"PATH": _PATH, **environment}
+        )
+    finally:
+        journal.note(program, environment, sent, done)
     return Answer(status=done.returncode, stdout=done.stdout.decode(), stderr=done.stderr.decode(errors="replace"))
 
 
 async def kill(program: Path, environment: Mapping[str, str], stdin: Mapping[str, Any], after_seconds: float) -> None:
     """Begin a run, and kill the plugin with all that it has started after a while."""
-    with contextlib.suppress(process.ProcessTimeout):
-        await process.run(
-            [str(program)],
-            timeout_seconds=after_seconds,
-            stdin=json.dumps(stdin).encode(),
-            env={"PATH": _PATH, **environment},
-        )
+    sent, done = json.dumps(stdin).encode(), None
+    try:
+        with contextlib.suppress(process.ProcessTimeout):
+            done = await process.run(
+                [str(program)], timeout_seconds=after_seconds, stdin=sent, env={"PATH": _PATH, **environment}
+            )
+    finally:
+        journal.note(program, environment, sent, done, killed_after_seconds=after_seconds)
 
 
 def succeeded(answer: Answer) -> Answer:

@@ -43,7 +43,7 @@ def test_options_alone(site: Path, tmp_path: Path) -> None:
     done = run(site, tmp_path, *configured(tmp_path), *options, "-k", chosen, "-rsx", "--junitxml", "report.xml")
     found = outcomes(done)
     assert (found["passed"], found["skipped"], found["xfailed"]) == (3, 2, 1)
-    assert "shipped: let us say" in done.stdout
+    assert "excepted: let us say" in done.stdout
     assert "not claimed: version 1.0.0 has no STATUS" in done.stdout
     assert "known flaw of bridge: DEL finds the rules of ipMasq" in done.stdout
     report = (tmp_path / "report.xml").read_text()
