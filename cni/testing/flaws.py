@@ -102,6 +102,16 @@ RELEASES: Final[Mapping[str, tuple[Flaw, ...]]] = MappingProxyType(
                 found=r'plugin type="portmap" failed \(check\): could not check ipv6 dnat: .*',
                 text="CHECK of a pod that has only IPv4 fails: it looks for its ip6tables chain",
             ),
+            Flaw(
+                plugin="portmap",
+                found=r"the values of the capability are lost, and the port stays: .*",
+                text="DEL without runtimeConfig leaves the rules of the ports",
+            ),
+            Flaw(
+                plugin="bridge",
+                found=r'plugin type="bridge" failed \(check\): no plugin name provided',
+                text="CHECK of a network without IPAM fails",
+            ),
             *_any_1_1_1("bridge"),
             *_any_1_1_1("macvlan"),
             *_any_1_1_1("ptp"),

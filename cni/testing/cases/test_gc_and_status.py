@@ -52,6 +52,20 @@ async def test_g5_one_interface_of_two(network: Subject) -> None:
 
 
 @should
+async def test_g11_the_records_are_lost(network: Subject) -> None:
+    """A runtime remembers nothing, and lists who is valid: the plugins release the others' addresses. CNI 1.1.0, section 2, "GC"."""
+    network.needs_version(version.GC, "GC")
+    (lost, given), (stays, result) = await network.attach(), await network.attach()
+    before = stays.link, network.reservations(stays, result)
+    if not network.reservations(lost, given):
+        pytest.skip("not claimed: no files about single addresses")
+    lost.lose_namespace()
+    await network.forgetful().verbs.gc([(stays.attachment.container_id, stays.attachment.ifname)])
+    assert network.reservations(lost, given) == []
+    assert (stays.link, network.reservations(stays, result)) == before
+
+
+@should
 async def test_g10_unknown_attachments(network: Subject) -> None:
     """Names on the list that nobody knows are no error. CNI 1.1.0, section 2, "GC"."""
     pod, _ = await network.attach()
