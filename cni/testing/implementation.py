@@ -43,6 +43,7 @@ class Implementation:
     `bin_dirs`: where the plugins' programs are. `make`: instead, something in this process that has the verbs; checks that are
     about programs are skipped then. `exceptions`: id of a check -> why this network does without; raises ValueError for what
     has not the form of an id. `flaws`: mistakes that are known, and told instead of failing the check (cni/testing/flaws.py).
+    `timed_rounds`: how many pods come and go for the times of ADD and DEL.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Implementation:
     make: Factory | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
     flaws: tuple[Flaw, ...] = ()
+    timed_rounds: int = 100
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.exceptions if not check_id(f"test_{name.lower()}_")]

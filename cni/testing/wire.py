@@ -10,6 +10,9 @@ from typing import Any
 from runtimes.linux import process
 
 TIMEOUT_SECONDS = 30.0
+# what the specification, and 8 its reference library, give a meaning to; plugins' own begin with 100
+_CODES = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 11, 50, 51})
+_FIRST_OWN_CODE = 100
 _PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -60,13 +63,14 @@ def succeeded(answer: Answer) -> Answer:
 def refused(answer: Answer, *codes: int) -> dict[str, Any]:
     """The error object of an answer that must be one, with one of `codes` where any are given.
 
-    Exit status not 0; one object with a numeric `code` other than 0 and a `msg` (section 5, "Error").
+    Exit status not 0; one object with a numeric `code` other than 0, none that is reserved, and a `msg` (section 5, "Error").
     """
     assert answer.status != 0, f"accepted: {answer}"
     document = answer.document
     assert isinstance(document, dict), f"no error object: {answer}"
     assert isinstance(document.get("code"), int), f"an error without a code: {answer}"
     assert document["code"] > 0, f"an error with the code 0: {answer}"
+    assert document["code"] in _CODES or document["code"] >= _FIRST_OWN_CODE, f"a code that is reserved: {answer}"
     assert isinstance(document.get("msg"), str), f"an error without msg: {answer}"
     if codes:
         assert document["code"] in codes, f"code {document['code']}, expected {' or '.join(map(str, codes))}: {answer}"
