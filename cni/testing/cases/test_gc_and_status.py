@@ -75,7 +75,7 @@ async def test_g5_one_interface_of_two(network: Subject) -> None:
 
 @should
 async def test_g11_the_records_are_lost(network: Subject) -> None:
-    """A runtime remembers nothing, and lists who is valid: the plugins release the others' addresses. CNI 1.1.0, section 2, "GC"."""
+    """A runtime remembers only who is valid: the plugins release what others had. CNI 1.1.0, section 2, "GC"."""
     network.needs_version(version.GC, "GC")
     (lost, given), (stays, result) = await network.attach(), await network.attach()
     before = stays.link, network.reservations(stays, result)

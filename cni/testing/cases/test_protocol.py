@@ -157,7 +157,7 @@ async def test_e15_unknown_keys(network: Subject) -> None:
     deleted = await wire.call(program, network.environment("DEL", pod), network.request(unknown="value"))
     if answer.status != 0:
         wire.refused(answer, UNSUPPORTED_FIELD)
-    if answer.status == 0 or deleted.status != 0 and deleted.document.get("code") != UNSUPPORTED_FIELD:
+    if answer.status == 0 or (deleted.status != 0 and deleted.document.get("code") != UNSUPPORTED_FIELD):
         wire.succeeded(deleted)
 
 

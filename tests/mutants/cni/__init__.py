@@ -7,8 +7,8 @@ A mutant is a function of a few lines in one of the files here, and a line nowhe
         \"""DEL gives the address back and leaves both ends of the pair.\"""
         return call.delegate("host-local") if call.command == "DEL" else call.real()
 
-`call.py` is what it is given, `mutant.py` the decorators, `networks.py` the networks, whose real plugins are the controls, `odd.py`
-what looks wrong and is allowed, `table.py` all of them. `program.py` makes programs of them, and `over_mutants.py` is the author's few
-lines over which the suite runs (tests/node/cni/test_mutants.py). Nothing here imports what is slow: a plugin starts a hundred times.
+`call.py` is what it is given, `mutant.py` the decorators, `networks.py` the networks, whose real plugins are the controls,
+`odd.py` what looks wrong and is allowed, `table.py` all of them. `program.py` makes programs of them, and `over_mutants.py` is an
+author's test file with a list of networks (tests/node/cni/test_mutants.py runs it). A plugin imports only what is quick to import.
 docs/testing-cni-proof.md is the table, written by hack/generate-cni-proof.
 """

@@ -1,4 +1,4 @@
-"""IPAM plugins: who has which address."""
+"""IPAM plugins, and how they are asked: who has which address."""
 
 import os
 import time
@@ -7,7 +7,7 @@ from .call import NOTHING, Answer, Call, error
 from .mutant import spoils
 
 
-@spoils("host-local", caught_by="P1", also="A8 P3")
+@spoils("host-local", caught_by="A8", also="P1 P3")
 def gives_one_address_to_all(call: Call) -> Answer:
     """Every pod gets the first address."""
     answer = call.real()
@@ -33,7 +33,7 @@ def looks_before_it_takes(call: Call) -> Answer:
     return Answer(0, {"cniVersion": "1.0.0", "ips": [ip], "routes": [{"dst": "0.0.0.0/0"}], "dns": {}})
 
 
-@spoils("host-local", caught_by="P1", also="P2")
+@spoils("host-local", caught_by="P2", also="P1")
 def has_room_for_one_at_a_time(call: Call) -> Answer:
     """An ADD beside another is refused, in place of waiting."""
     if call.command != "ADD":
@@ -115,3 +115,38 @@ def waits_for_an_address(call: Call) -> Answer:
 def does_not_check_reservations(call: Call) -> Answer:
     """CHECK succeeds without a look at what is reserved."""
     return NOTHING if call.command == "CHECK" else call.real()
+
+
+@spoils("bridge", caught_by="P1")
+def has_one_mac_for_all(call: Call) -> Answer:
+    """Every pod's interface has the same MAC."""
+    answer = call.real()
+    if call.command != "ADD" or not answer.ok:
+        return answer
+    mac, document = "02:00:00:00:00:01", answer.document
+    call.inside("ip", "link", "set", call.ifname, "address", mac)
+    next(item for item in document["interfaces"] if item.get("sandbox"))["mac"] = mac
+    return Answer(0, document)
+
+
+@spoils("bridge", caught_by="A24", also="A20 P3")
+def does_without_addresses(call: Call) -> Answer:
+    """ADD succeeds without an address when the IPAM plugin fails."""
+    answer = call.real()
+    if call.command != "ADD" or answer.ok or not call.has_namespace:
+        return answer
+    return call.real({**call.request, "ipam": {}})
+
+
+@spoils("bridge", caught_by="D14")
+def hides_that_an_address_is_kept(call: Call) -> Answer:
+    """DEL succeeds when the IPAM plugin fails: nobody tries again, and the address stays reserved."""
+    return Answer(0, b"") if call.command == "DEL" and not call.real().ok else call.real()
+
+
+@spoils("bridge", caught_by="K13", also="K8")
+def does_not_ask_for_addresses(call: Call) -> Answer:
+    """CHECK does not ask the IPAM plugin."""
+    if call.command != "CHECK" or not call.previous:
+        return call.real()
+    return Answer(0, b"") if call.has_link else error("no interface", 100)

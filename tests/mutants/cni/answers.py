@@ -12,14 +12,14 @@ def _with(answer: Answer, **changes: object) -> Answer:
     return Answer(answer.status, {key: value for key, value in document.items() if value is not None})
 
 
-@spoils("bridge", caught_by="E2 E4 E11 E13", also="E6 E7 E12 E14 K3")
+@spoils("bridge", caught_by="E2 E13", also="E4 E6 E7 E11 E12 E14 K3")
 def has_one_code_for_all(call: Call) -> Answer:
     """Every error has the code 999."""
     answer = call.real()
     return answer if answer.ok else _with(answer, code=999)
 
 
-@spoils("bridge", caught_by="E8", also="E2 E4 E6 E7 E9 E11 E12 E13 E14")
+@spoils("bridge", caught_by="E12", also="E2 E4 E6 E7 E8 E9 E11 E13 E14")
 def has_the_code_0(call: Call) -> Answer:
     """Every error has the code 0."""
     answer = call.real()
@@ -33,7 +33,7 @@ def has_no_code(call: Call) -> Answer:
     return answer if answer.ok else _with(answer, code=None)
 
 
-@spoils("bridge", caught_by="E4", also="E2 E6 E7 E8 E9 E11 E12 E13 E14")
+@spoils("bridge", caught_by="E2", also="E4 E6 E7 E8 E9 E11 E12 E13 E14")
 def has_codes_of_letters(call: Call) -> Answer:
     """The code of an error is a string."""
     answer = call.real()
@@ -47,14 +47,14 @@ def does_not_say_what_is_missing(call: Call) -> Answer:
     return answer if answer.ok else _with(answer, msg="invalid environment")
 
 
-@spoils("bridge", caught_by="E8", also="E2 E4 E6 E7 E9 E11 E12 E13 E14")
+@spoils("bridge", caught_by="E13", also="E2 E4 E6 E7 E8 E9 E11 E12 E14")
 def fails_in_words(call: Call) -> Answer:
     """Errors are plain text."""
     answer = call.real()
     return answer if answer.ok else Answer(1, f"Error: {answer.document['msg']}\n")
 
 
-@spoils("bridge", caught_by="E8", also="E2 E4 E6 E7 E9 E11 E12 E13 E14")
+@spoils("bridge", caught_by="E9", also="E2 E4 E6 E7 E8 E11 E12 E13 E14")
 def fails_on_standard_error(call: Call) -> Answer:
     """Errors are printed on standard error only."""
     answer = call.real()
@@ -64,7 +64,7 @@ def fails_on_standard_error(call: Call) -> Answer:
     return Answer(1, b"")
 
 
-@spoils("bridge", caught_by="E11", also="E2 E4 E6 E7 E8 E9 E12 E13 E14")
+@spoils("bridge", caught_by="E14", also="E2 E4 E6 E7 E8 E9 E11 E12 E13")
 def fails_with_success(call: Call) -> Answer:
     """The exit status is 0 when something is wrong."""
     return Answer(0, call.real().stdout)

@@ -106,5 +106,9 @@ def takes_the_bridge_along(call: Call) -> Answer:
 def takes_others_along(call: Call) -> Answer:
     """DEL deletes every pair on the bridge."""
     if call.command == "DEL":
-        call.host("sh", "-c", "for port in $(ls /proc/sys/net/ipv4/conf); do case $port in veth*) ip link delete $port;; esac; done")
+        call.host(
+            "sh",
+            "-c",
+            "for port in $(ls /proc/sys/net/ipv4/conf); do case $port in veth*) ip link delete $port;; esac; done",
+        )
     return call.real()

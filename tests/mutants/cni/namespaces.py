@@ -72,18 +72,6 @@ def adds_anew(call: Call) -> Answer:
     return call.real()
 
 
-@spoils("bridge", caught_by="P1")
-def has_one_mac_for_all(call: Call) -> Answer:
-    """Every pod's interface has the same MAC."""
-    answer = call.real()
-    if call.command != "ADD" or not answer.ok:
-        return answer
-    mac, document = "02:00:00:00:00:01", answer.document
-    call.inside("ip", "link", "set", call.ifname, "address", mac)
-    next(item for item in document["interfaces"] if item.get("sandbox"))["mac"] = mac
-    return Answer(0, document)
-
-
 @spoils("bridge", caught_by="N1")
 def keeps_pods_apart(call: Call) -> Answer:
     """The ports of the bridge are isolated from each other: no pod reaches another."""
@@ -92,6 +80,22 @@ def keeps_pods_apart(call: Call) -> Answer:
         port = answer.document["interfaces"][1]["name"]
         call.host("ip", "link", "set", port, "type", "bridge_slave", "isolated", "on")
     return answer
+
+
+@spoils("bridge", caught_by="N4")
+def swallows_large_packets(call: Call) -> Answer:
+    """The MTU of the host's end is smaller than the pod's: what is larger is dropped, and nobody is told."""
+    answer = call.real()
+    if call.command == "ADD" and answer.ok:
+        call.host("ip", "link", "set", answer.document["interfaces"][1]["name"], "mtu", "1300")
+    return answer
+
+
+@spoils("bridge", network="spoof check", caught_by="N12")
+def lets_any_mac_pass(call: Call) -> Answer:
+    """`macspoofchk` is not looked at."""
+    request = call.request
+    return call.real({**request, "macspoofchk": False} if request else None)
 
 
 @spoils("bridge", caught_by="N13")
@@ -133,7 +137,11 @@ def sets_sysctls_of_the_host(call: Call) -> Answer:
     """ADD sets the filter of source addresses for all of the host's interfaces."""
     answer = call.real()
     if call.command == "ADD" and answer.ok:
-        call.host("sh", "-c", "read was < /proc/sys/net/ipv4/conf/all/rp_filter; echo $((2 - was)) > /proc/sys/net/ipv4/conf/all/rp_filter")
+        call.host(
+            "sh",
+            "-c",
+            "read was < /proc/sys/net/ipv4/conf/all/rp_filter; echo $((2 - was)) > /proc/sys/net/ipv4/conf/all/rp_filter",
+        )
     return answer
 
 

@@ -11,7 +11,7 @@ _VALID = ("cni.dev/valid-attachments", "cni.dev/attachments")
 @spoils("nodeagent-cni", network="native", caught_by="G1", also="G5 G10")
 def collects_everything(call: Call) -> Answer:
     """GC takes the valid attachments too."""
-    return call.real({**call.request, **dict.fromkeys(_VALID, [])}) if call.command == "GC" else call.real()
+    return call.real({**call.request, **{key: [] for key in _VALID}}) if call.command == "GC" else call.real()
 
 
 @spoils("nodeagent-cni", network="native", caught_by="G11")
@@ -96,3 +96,25 @@ def needs_ports_to_close_them(call: Call) -> Answer:
         call.host("sh", "-c", 'nft flush ruleset && printf %s "$0" | nft -f -', kept)
         return answer
     return call.real()
+
+
+@spoils("nodeagent-cni", network="native", caught_by="S2")
+def is_always_ready(call: Call) -> Answer:
+    """STATUS succeeds when there is no address left."""
+    return NOTHING if call.command == "STATUS" else call.real()
+
+
+@spoils("nodeagent-cni", network="native", caught_by="G4")
+def collects_in_other_networks(call: Call) -> Answer:
+    """GC releases the addresses of all networks that are kept in the same folder."""
+    if call.command == "GC":
+        call.host("find", call.request["ipam"]["dataDir"], "-name", "[0-9]*", "-delete")
+    return call.real()
+
+
+@spoils("nodeagent-cni", network="native", caught_by="A15")
+def chooses_macs_itself(call: Call) -> Answer:
+    """The capability `mac` is declared, and its value is not looked at."""
+    request = call.request
+    request.get("runtimeConfig", {}).pop("mac", None)
+    return call.real(request or None)

@@ -23,12 +23,16 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "bridge": _network(_BRIDGE),
     "masquerade": _network({**_BRIDGE, "ipMasq": True}),
     "ports": _network(_BRIDGE, _PORTMAP),
+    "spoof check": _network({**_BRIDGE, "macspoofchk": True}),
+    "shaped": _network(_BRIDGE, {"type": "bandwidth", "capabilities": {"bandwidth": True}}),
+    "tuned": _network(_BRIDGE, {"type": "tuning", "mtu": 1400}),
+    "firewall": _network(_BRIDGE, {"type": "firewall", "backend": "iptables"}),
     "native": _network(
         {
             **_BRIDGE,
             "type": "nodeagent-cni",
             "ipam": _DUAL_STACK,
-            "capabilities": {"portMappings": True},
+            "capabilities": {"portMappings": True, "mac": True},
         },
         version="1.1.0",
     ),

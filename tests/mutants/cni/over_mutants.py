@@ -1,10 +1,10 @@
 """The suite over mutants: what an author's test file is, with a list of networks. Run by name, with the installed suite:
 
-    MUTANTS=deletes pytest over_mutants.py
+    MUTANTS=deletes,checks pytest over_mutants.py
 
-`MUTANTS`: a file of mutants (each with its `caught_by`, and the real plugins with the same checks), "odd" (`touches`), "all also"
-(every mutant with `also`, too), or "all odd": every check of the suite. `MUTANTS_FOLDER` takes the programs. Real programs are in the
-folders of `MUTANTS_REAL`.
+`MUTANTS`: files of mutants (each with its `caught_by`, and the real plugins with the same checks); "odd" (with `touches`);
+"all also" (every mutant, with `also`, too); "all odd" (with every check of the suite). `MUTANTS_FOLDER` takes the programs,
+`MUTANTS_REAL` are the folders of the real ones.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cni.testing import implementation as implementations
 from cni.testing import wire
+from cni.testing.cases import test_concurrency
 from cni.testing.flaws import RELEASES
 from cni.testing.implementation import Implementation
 from cni.testing.levels import check_id
@@ -28,6 +29,8 @@ FOLDER = Path(os.environ["MUTANTS_FOLDER"])
 REAL = os.environ["MUTANTS_REAL"].split(":")
 # of a network whose plugin hangs: its checks would take half a minute each
 HANGING_SECONDS = 3.0
+# what fifty at once get wrong, eight do
+AT_ONCE = 8
 EVERYTHING = "everything"
 
 
@@ -38,7 +41,7 @@ def wanted() -> list[tuple[str, Mutant | Odd | None, str, frozenset[str]]]:
     if WHAT == "all odd":
         return [(odd.name, odd, odd.network, frozenset({EVERYTHING})) for odd in ODD]
     more = WHAT == "all also"
-    mutants = MUTANTS if more else GROUPS[WHAT]
+    mutants = MUTANTS if more else [mutant for group in WHAT.split(",") for mutant in GROUPS[group]]
     checks = {mutant: frozenset((*mutant.caught_by, *(mutant.also if more else ()))) for mutant in mutants}
     controls: dict[str, frozenset[str]] = {}
     for mutant in mutants:
@@ -57,6 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def network_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Implementation:
     name, mutant, network, _ = request.param
+    monkeypatch.setattr(test_concurrency, "AT_ONCE", AT_ONCE)
     bin_dirs = [Path(folder) for folder in REAL]
     if mutant is not None and mutant.plugin:
         home = FOLDER / mutant.name

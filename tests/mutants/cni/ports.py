@@ -1,4 +1,4 @@
-"""Chained plugins, here that of host ports: what they pass on, and which ports lead where."""
+"""Chained plugins: what they pass on, and what they do: host ports, shaping, tuning, firewalls."""
 
 from .call import NOTHING, Answer, Call
 from .mutant import spoils
@@ -93,3 +93,27 @@ def leaves_ports_open(call: Call) -> Answer:
 def needs_the_namespace_to_close_ports(call: Call) -> Answer:
     """DEL leaves the rules when the namespace is gone."""
     return NOTHING if call.command == "DEL" and not call.has_namespace else call.real()
+
+
+@spoils("bandwidth", network="shaped", caught_by="N11")
+def limits_one_way(call: Call) -> Answer:
+    """What the pod sends is not limited, only what it gets."""
+    request = call.request
+    if limits := request.get("runtimeConfig", {}).get("bandwidth"):
+        limits.pop("egressRate", None)
+        limits.pop("egressBurst", None)
+    return call.real(request or None)
+
+
+@spoils("tuning", network="tuned", caught_by="K16")
+def does_not_tune(call: Call) -> Answer:
+    """`mtu` is not looked at."""
+    request = call.request
+    request.pop("mtu", None)
+    return call.real(request or None)
+
+
+@spoils("firewall", network="firewall", caught_by="K15")
+def trusts_its_rules(call: Call) -> Answer:
+    """CHECK succeeds without a look at the firewall."""
+    return NOTHING if call.command == "CHECK" else call.real()

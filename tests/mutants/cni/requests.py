@@ -13,6 +13,12 @@ def takes_any_command(call: Call) -> Answer:
     return call.real() if call.command in ("ADD", "DEL", "CHECK", "VERSION") else NOTHING
 
 
+@spoils("bridge", caught_by="E3")
+def reads_commands_of_any_case(call: Call) -> Answer:
+    """The command "add" is ADD."""
+    return call.real(COMMAND=call.command.upper())
+
+
 @spoils("bridge", caught_by="E4")
 def has_a_default_for_the_interface(call: Call) -> Answer:
     """ADD without CNI_IFNAME makes eth0."""
@@ -23,6 +29,12 @@ def has_a_default_for_the_interface(call: Call) -> Answer:
 def deletes_for_nobody(call: Call) -> Answer:
     """DEL without CNI_CONTAINERID succeeds."""
     return NOTHING if call.command == "DEL" and not call.container_id else call.real()
+
+
+@spoils("bridge", caught_by="D13")
+def deletes_without_a_configuration(call: Call) -> Answer:
+    """DEL succeeds when its standard input is no JSON."""
+    return NOTHING if call.command == "DEL" and not call.request else call.real()
 
 
 @spoils("bridge", caught_by="E7")
