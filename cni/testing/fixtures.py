@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -19,7 +20,7 @@ from cni.testing.subject import Subject, kept_by
 
 __all__ = ["network"]
 
-# implementation's name -> what it keeps on a host without pods
+# name and configuration of an implementation -> what it keeps on a host without pods
 _KEPT = pytest.StashKey[dict[str, frozenset[str]]]()
 
 
@@ -31,7 +32,7 @@ async def network(request: pytest.FixtureRequest, network_implementation: Implem
     if reason := network_implementation.exceptions.get(check_id(request.function.__name__)):
         pytest.skip(f"{network_implementation.name}: {reason}")
     kept = request.config.stash.setdefault(_KEPT, {})
-    name = network_implementation.name
+    name = f"{network_implementation.name} {json.dumps(network_implementation.document)}"
     if name not in kept:
         with on_fresh_host(network_implementation) as first:
             kept[name] = await kept_by(first)

@@ -122,7 +122,7 @@ async def test_d16_others_are_still_reached(network: Subject) -> None:
 
 
 @should
-async def test_l4_what_the_host_had(network: Subject) -> None:
+async def test_l3_what_the_host_had(network: Subject) -> None:
     """Routes, rules and settings of the node's own are as they were: with a pod, and after it. Kubernetes network model."""
 
     def had() -> tuple[frozenset[str], dict[str, str]]:

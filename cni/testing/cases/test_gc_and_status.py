@@ -33,11 +33,14 @@ async def test_g2_a_pod_that_was_lost(network: Subject) -> None:
 
 
 @should
-async def test_g3_nothing_is_valid(network: Subject) -> None:
-    """An empty list: everything of the network goes. CNI 1.1.0, section 2, "GC"."""
+@pytest.mark.parametrize("lost", [True, False], ids=["lost", "there"])
+async def test_g3_nothing_is_valid(network: Subject, lost: bool) -> None:
+    """An empty list: everything of the network goes, whether the pod's namespace is there or not. CNI 1.1.0, section 2, "GC"."""
     pod, _ = await network.attach()
-    pod.lose_namespace()
+    if lost:
+        pod.lose_namespace()
     await network.verbs.gc([])
+    assert lost or pod.attachment.ifname not in pod.links()
     network.forget(pod)
 
 

@@ -123,7 +123,7 @@ def turns_forwarding_off(call: Call) -> Answer:
     return answer
 
 
-@spoils("bridge", caught_by="L4")
+@spoils("bridge", caught_by="L3")
 def takes_the_hosts_default_route(call: Call) -> Answer:
     """The host's default route leads to the bridge when ADD has run."""
     answer = call.real()
@@ -132,7 +132,7 @@ def takes_the_hosts_default_route(call: Call) -> Answer:
     return answer
 
 
-@spoils("bridge", caught_by="L4")
+@spoils("bridge", caught_by="L3")
 def sets_sysctls_of_the_host(call: Call) -> Answer:
     """ADD sets the filter of source addresses for all of the host's interfaces."""
     answer = call.real()
@@ -145,7 +145,7 @@ def sets_sysctls_of_the_host(call: Call) -> Answer:
     return answer
 
 
-@spoils("bridge", caught_by="L4")
+@spoils("bridge", caught_by="L3")
 def flushes_others_rules(call: Call) -> Answer:
     """ADD begins with an empty firewall, and somebody else's rules are gone."""
     if call.command == "ADD":

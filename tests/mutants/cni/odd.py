@@ -107,7 +107,7 @@ def cannot_check(call: Call) -> Answer:
     return error("not implemented", 100) if call.command == "CHECK" else call.real()
 
 
-@allowed("bridge", touches="D1 L4")
+@allowed("bridge", touches="D1 L3")
 def leaves_something_for_all(call: Call) -> Answer:
     """With the first pod come a device, a route and a firewall rule for the whole node, which stay, as the bridge does."""
     if call.command == "ADD" and "odd0" not in call.host("ip", "-j", "link"):

@@ -46,7 +46,8 @@ def bridge(*more: Mapping[str, Any], **options: Any) -> Implementation:
         },
         **options,
     }
-    return debian("bridge", {"cniVersion": "1.0.0", "name": "natest", "plugins": [first, *more]})
+    name = ", ".join(["bridge", *(part["type"] for part in more)])
+    return debian(name, {"cniVersion": "1.0.0", "name": "natest", "plugins": [first, *more]})
 
 
 class Pipe:

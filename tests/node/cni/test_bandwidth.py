@@ -5,7 +5,6 @@ import pytest
 from cni.testing.cases.test_check import test_k1_right_after_add, test_k14_shaping
 from cni.testing.cases.test_protocol import test_a12_a_chained_plugin_passes_on, test_a13_a_chained_plugin_alone
 from cni.testing.cases.test_shaping import *
-from cni.testing.fixtures import network
 from cni.testing.implementation import Implementation
 
 from .conftest import bridge

@@ -1,5 +1,7 @@
 """What clusters chain: bridge, tuning, firewall, portmap, by what is theirs. The rest is tested with bridge."""
 
+from pathlib import Path
+
 import pytest
 
 from cni.testing.cases.test_check import (
@@ -27,8 +29,8 @@ from cni.testing.cases.test_protocol import (
     test_v1_version,
 )
 from cni.testing.cases.test_traffic import *
-from cni.testing.fixtures import network
 from cni.testing.implementation import Implementation
+from cni.testing.subject import Subject
 
 from .conftest import PORTMAP, bridge
 
@@ -44,3 +46,12 @@ def network_implementation() -> Implementation:
         capabilities={"mac": True, "ips": True, "ipRanges": True},
         macspoofchk=True,
     )
+
+
+async def test_a_sysctl_by_the_interfaces_name(network: Subject) -> None:
+    """What tuning sets for IFNAME is set for the pod's interface, and found there by CHECK."""
+    named = network.with_chain({"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}})
+    pod, _ = await named.attach()
+    path = Path("/proc/sys/net/ipv4/conf/eth0/arp_filter")
+    assert pod.run(path.read_text) == "1\n"
+    await named.check(pod)

@@ -88,5 +88,5 @@ def test_a_test_file_of_a_package(site: Path, tmp_path: Path) -> None:
     text = TEST_FILE.replace("**BRIDGE", f"**{BRIDGE!r}").replace("PLUGINS", str(PLUGINS))
     (tmp_path / "test_mine.py").write_text(text)
     done = run(site, tmp_path, "test_mine.py", "-k", "a2_ or d1_ or k5_", "-rfE")
-    failed = re.findall(r"^(?:FAILED|ERROR) \S+::test_(\w+?)_\w+\[([\w ]+)\]", done.stdout, re.MULTILINE)
+    failed = re.findall(r"^(?:FAILED|ERROR) \S+::test_(\w+?)_\w+\[([\w ]+)(?:-\w+)?\]", done.stdout, re.MULTILINE)
     assert {name: {check for check, where in failed if where == name} for name in MISTAKES} == FOUND_BY
