@@ -73,7 +73,6 @@ async def test_g5_one_interface_of_two(network: Subject) -> None:
     before = network.reservations(pod, result)
     await network.verbs.gc([(pod.attachment.container_id, pod.attachment.ifname)])
     assert network.reservations(pod, result) == before
-    network.forget(other)
 
 
 @should

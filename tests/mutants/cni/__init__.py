@@ -9,6 +9,6 @@ A mutant is a function of a few lines in one of the files here, and a line nowhe
 
 `call.py` is what it is given, `mutant.py` the decorators, `networks.py` the networks, whose real plugins are the controls,
 `odd.py` what looks wrong and is allowed, `table.py` all of them. `program.py` makes programs of them, and `over_mutants.py` is an
-author's test file with a list of networks (tests/node/cni/test_mutants.py runs it). A plugin imports only what is quick to import.
+author's test file with a list of networks (tests/node/cni/test_mutants.py runs it). A plugin imports only what is quickly there.
 docs/testing-cni-proof.md is the table, written by hack/generate-cni-proof.
 """

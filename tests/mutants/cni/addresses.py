@@ -7,7 +7,7 @@ from .call import NOTHING, Answer, Call, error
 from .mutant import spoils
 
 
-@spoils("host-local", caught_by="A8", also="P1 P3")
+@spoils("host-local", caught_by="A8", also="P1")
 def gives_one_address_to_all(call: Call) -> Answer:
     """Every pod gets the first address."""
     answer = call.real()
@@ -54,7 +54,7 @@ def releases_nothing(call: Call) -> Answer:
     return NOTHING if call.command == "DEL" else call.real()
 
 
-@spoils("host-local", caught_by="D11", also="G1")
+@spoils("host-local", caught_by="D11")
 def releases_by_interface(call: Call) -> Answer:
     """DEL releases whatever was reserved for an interface of that name, whosever it is."""
     if call.command == "DEL":
@@ -129,7 +129,7 @@ def has_one_mac_for_all(call: Call) -> Answer:
     return Answer(0, document)
 
 
-@spoils("bridge", caught_by="A24", also="A20 P3")
+@spoils("bridge", caught_by="A24", also="A20")
 def does_without_addresses(call: Call) -> Answer:
     """ADD succeeds without an address when the IPAM plugin fails."""
     answer = call.real()

@@ -12,7 +12,7 @@ def leaves_the_pair(call: Call) -> Answer:
     return call.delegate("host-local") if call.command == "DEL" else call.real()
 
 
-@spoils("bridge", caught_by="D1", also="D2 D3 D4 D5 L2")
+@spoils("bridge", caught_by="D1", also="D2 D4 D5 L2")
 def keeps_the_address(call: Call) -> Answer:
     """DEL deletes the pair and forgets to ask the IPAM plugin."""
     if call.command == "DEL":

@@ -13,7 +13,7 @@ def _mapped(call: Call, **changes: object) -> Answer:
     return call.real(request or None)
 
 
-@spoils("portmap", network="ports", caught_by="A12", also="A2 N5")
+@spoils("portmap", network="ports", caught_by="A12", also="A2")
 def drops_what_came_before(call: Call) -> Answer:
     """The result is an empty one: what the plugins before have made is not in it."""
     answer = call.real()
@@ -50,7 +50,7 @@ def works_alone(call: Call) -> Answer:
     return Answer(0, {"cniVersion": "1.0.0"}) if call.command == "ADD" and not call.previous else call.real()
 
 
-@spoils("portmap", network="ports", caught_by="N5", also="N7 N8 N9")
+@spoils("portmap", network="ports", caught_by="N5", also="N7 N9")
 def ignores_its_capability(call: Call) -> Answer:
     """No port leads anywhere."""
     request = call.request
@@ -58,7 +58,7 @@ def ignores_its_capability(call: Call) -> Answer:
     return call.real(request or None)
 
 
-@spoils("portmap", network="ports", caught_by="N5", also="N7 N8 N9")
+@spoils("portmap", network="ports", caught_by="N5", also="N7 N9")
 def takes_the_hosts_port_for_the_pods(call: Call) -> Answer:
     """`containerPort` is not looked at."""
     return _mapped(call, containerPort=30080)
@@ -76,7 +76,7 @@ def takes_all_for_tcp(call: Call) -> Answer:
     return _mapped(call, protocol="tcp")
 
 
-@spoils("portmap", network="ports", caught_by="N5", also="N8")
+@spoils("portmap", network="ports", caught_by="N5")
 def leaves_clients_addresses(call: Call) -> Answer:
     """Who comes to a port by 127.0.0.1, or from the pod itself, keeps his address, and gets no answer."""
     request = call.request

@@ -97,7 +97,7 @@ def tells_another_gateway(call: Call) -> Answer:
     return _told(call, lambda document: document.update(routes=[{"dst": "0.0.0.0/0", "gw": "10.88.0.254"}]))
 
 
-@spoils("bridge", caught_by="A2", also="K1")
+@spoils("bridge", caught_by="A2")
 def tells_nothing_of_addresses(call: Call) -> Answer:
     """The result has no addresses, which the interface has."""
     return _told(call, lambda document: document.pop("ips"))
