@@ -77,9 +77,14 @@ def tells_no_macs(call: Call) -> Answer:
     return Answer(0, {**document, "interfaces": interfaces})
 
 
-@allowed("bridge", touches="A3 A4 A8")
+@allowed("bridge", touches="A3 A4 A8 K1")
 def tells_the_pods_interface_first(call: Call) -> Answer:
     """The interfaces of the result are the other way round, and the MACs in capital letters."""
+    request = call.request
+    if call.command == "CHECK" and call.previous:  # which the real one takes for other MACs
+        interfaces = call.previous["interfaces"]
+        request["prevResult"]["interfaces"] = [{**item, "mac": item["mac"].lower()} for item in interfaces]
+        return call.real(request)
     answer = call.real()
     if call.command != "ADD" or not answer.ok:
         return answer
@@ -142,7 +147,7 @@ def gives_the_lowest_address(call: Call) -> Answer:
     return call.real()
 
 
-@allowed("bridge", network="0.3.1", touches="A2 A5 N1 N2 D1")
+@allowed("bridge", network="0.3.1", touches="A2 A5 A8 N1 N2")
 def gives_single_addresses(call: Call) -> Answer:
     """Addresses are /32, and everything is reached by a gateway with a route on the link."""
     answer = call.real()
@@ -152,7 +157,7 @@ def gives_single_addresses(call: Call) -> Answer:
     address = document["ips"][0]["address"].partition("/")[0] + "/32"
     call.inside("ip", "address", "flush", "dev", call.ifname)
     call.inside("ip", "address", "add", address, "dev", call.ifname)
-    call.inside("ip", "route", "add", gateway, "dev", call.ifname)
+    call.inside("ip", "route", "append", gateway, "dev", call.ifname)
     call.inside("ip", "route", "append", "default", "via", gateway, "dev", call.ifname)
     routes = [{"dst": f"{gateway}/32"}, {"dst": "0.0.0.0/0", "gw": gateway}]
     return Answer(0, {**document, "ips": [{**document["ips"][0], "address": address}], "routes": routes})
