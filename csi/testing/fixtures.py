@@ -59,6 +59,7 @@ async def _met(implementation: Implementation, directory: Path, calls: list[str]
         node=at_node.node,
         controller=at_controller.controller,
         group_controller=at_controller.group_controller,
+        snapshot_metadata=at_controller.snapshot_metadata,
         claims=frozenset(claims),
         info=await at_node.node.info(),
         directory=directory,

@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--csi-fs-type", metavar="NAME", default="", help="to ask for; default: the driver's choice")
     add("--csi-workdir", metavar="DIR", help="where to mount; the driver must see it by the same path")
     add("--csi-exceptions", metavar="FILE", help='TOML of what it does without: "id of a case" = "the reason"')
+    add("--csi-second-node-id", metavar="ID", default="", help="another node that the Controller knows")
+    add("--csi-restart", metavar="COMMAND", help="ends the driver at once and starts it again; no shell")
+    add("--csi-log", metavar="FILE", help="what the driver writes to: it is searched for secrets")
     add("--csi-strict", action="store_true", help="let a recommendation that is not kept be a failure")
 
 
@@ -58,6 +61,7 @@ def _implementation_of(config: pytest.Config) -> "Implementation":
     import tomllib
 
     from csi.testing.implementation import Implementation
+    from csi.testing.restart_command import RestartCommand
     from runtimes.kube import quantity
 
     def option(name: str) -> Any:
@@ -81,6 +85,9 @@ def _implementation_of(config: pytest.Config) -> "Implementation":
             expand_bytes=int(quantity.parse(option("expand_by"))),
             fs_type=option("fs_type"),
             directory=Path(option("workdir")) if option("workdir") else None,
+            second_node_id=option("second_node_id"),
+            log=Path(option("log")) if option("log") else None,
+            restart=RestartCommand(option("restart"), option("endpoint")) if option("restart") else None,
             exceptions=tomllib.loads(Path(option("exceptions")).read_text()) if option("exceptions") else {},
         )
     except (OSError, ValueError) as error:

@@ -2,14 +2,15 @@
 
 import contextlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from csi import errors
-from csi.client import Controller, GroupController, Identity, Node
+from csi.client import Controller, GroupController, Identity, Node, SnapshotMetadata
+from csi.testing import leftovers
 from csi.testing.implementation import Implementation
 from csi.testing.volume import VolumeUnderTest
 from csi.values import (
@@ -23,7 +24,7 @@ from csi.values import (
     mount_capability,
 )
 from proto import csi_pb2 as csi
-from runtimes.linux import mountinfo, mounts
+from runtimes.linux import mountinfo
 
 WRITER = AccessMode.SINGLE_NODE_WRITER
 Claim = PluginCapability | ControllerCapability | GroupControllerCapability | NodeCapability
@@ -31,19 +32,25 @@ Claim = PluginCapability | ControllerCapability | GroupControllerCapability | No
 
 @dataclass(kw_only=True)
 class Subject:
-    """`directory`: the case's own, with staging and target paths below it. `claims`: all that the driver says it can."""
+    """`directory`: the case's own, with staging and target paths below it. `claims`: all that the driver says it can.
+
+    `disks_before`: the machine's (`leftovers.disks`), before the driver was asked for anything.
+    """
 
     implementation: Implementation
     identity: Identity
     node: Node
     controller: Controller
     group_controller: GroupController
+    snapshot_metadata: SnapshotMetadata
     claims: frozenset[Claim]
     info: NodeInfo
     directory: Path
+    disks_before: Mapping[str, str] = field(default_factory=leftovers.disks)
     volumes: list[VolumeUnderTest] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    _disks_used: dict[str, str] = field(default_factory=dict)
     _paths: int = 0
 
     def can(self, claim: Claim) -> bool:
@@ -72,11 +79,12 @@ class Subject:
         return f"csitest-{secrets.token_hex(8)}"
 
     def capability(
-        self, mode: AccessMode = WRITER, *, block: bool = False, flags: tuple[str, ...] = ()
+        self, mode: AccessMode = WRITER, *, block: bool = False, flags: tuple[str, ...] = (), group: str = ""
     ) -> csi.VolumeCapability:
         if block:
             return block_capability(mode)
-        return mount_capability(mode, fs_type=self.implementation.fs_type, mount_flags=flags)
+        fs_type = self.implementation.fs_type
+        return mount_capability(mode, fs_type=fs_type, mount_flags=flags, mount_group=group)
 
     # volumes
 
@@ -196,6 +204,7 @@ class Subject:
         if self.can(NodeCapability.STAGE_UNSTAGE_VOLUME) and volume.staging is None:
             volume.staging = self.staging_path()
             await self.node.stage_volume(self.stage_request(volume, volume.staging))
+            self._note_disk(volume, volume.staging)
 
     def publish_request(
         self, volume: VolumeUnderTest, target: Path, *, readonly: bool = False
@@ -216,6 +225,7 @@ class Subject:
         target = self.path()
         volume.targets.append(target)
         await self.node.publish_volume(self.publish_request(volume, target, readonly=readonly))
+        self._note_disk(volume, target)
         return target
 
     async def unpublish(self, volume: VolumeUnderTest, target: Path) -> None:
@@ -238,6 +248,12 @@ class Subject:
             await self.unpublish(volume, target)
         await self.unstage(volume)
         await self.detach(volume)
+
+    def _note_disk(self, volume: VolumeUnderTest, path: Path) -> None:
+        """Of what the driver has made for the volume: at the end of the case it is gone, or another one."""
+        found = leftovers.disk_of(path) if volume.made else None
+        if found is not None and self.disks_before.get(found[0]) != found[1]:
+            self._disks_used.update([found])
 
     def depth(self, path: Path) -> int:
         """How many mounts are stacked there."""
@@ -289,10 +305,5 @@ class Subject:
                 )
             except errors.CSIError as error:
                 wrong.append(f"clean-up of {group}: {error}")
-        return wrong + leftovers(self.directory)
-
-
-def leftovers(directory: Path) -> list[str]:
-    """What is mounted below, and target paths that the driver has not removed."""
-    found = [f"still mounted: {point}" for point in mounts.mounts_below(directory)]
-    return found or [f"not removed: {path}" for path in sorted(directory.glob("pods/*/*"))]
+        wrong += leftovers.left_below(self.directory)
+        return wrong or await leftovers.left_disks(self._disks_used)

@@ -99,6 +99,25 @@ async def test_s11_lists_of_snapshots(driver: Subject) -> None:
 
 
 @must("ListSnapshots")
+async def test_s11b_all_snapshots_are_listed(driver: Subject) -> None:
+    """Asked for without a filter: what was taken is there, with its volume and time; what was deleted is not."""
+    driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
+    volume = await driver.volume()
+    kept, deleted = await driver.snapshot(volume), await driver.snapshot(volume)
+    await driver.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=deleted.snapshot_id))
+    request, found = csi.ListSnapshotsRequest(), dict[str, csi.Snapshot]()
+    while True:
+        answer = await driver.controller.list_snapshots(request)
+        found |= {entry.snapshot.snapshot_id: entry.snapshot for entry in answer.entries}
+        if not answer.next_token or request.starting_token == answer.next_token:
+            break
+        request.starting_token = answer.next_token
+    assert found[kept.snapshot_id].source_volume_id == volume.volume_id
+    assert all(each.HasField("creation_time") for each in found.values())
+    assert deleted.snapshot_id not in found
+
+
+@must("ListSnapshots")
 async def test_s13_pages_of_snapshots(driver: Subject) -> None:
     """Two at a time: no page has more, together they are all, each once."""
     driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
@@ -140,7 +159,7 @@ async def test_s15_one_snapshot(driver: Subject) -> None:
 
 @must("CreateVolume")
 async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
-    """A volume of a snapshot has what was there when it was taken, and nothing written to either is in the other (C14, X14)."""
+    """A volume of a snapshot (I13, C14) has what was there when it was taken; writes to one are not in the other (X14)."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
     target = await driver.publish(source)
@@ -159,7 +178,7 @@ async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
 
 @must("DeleteVolume")
 async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
-    """The volume is deleted, or refuses (FAILED_PRECONDITION) and is whole; then the snapshot is still good."""
+    """The volume is deleted, or refuses (FAILED_PRECONDITION) and is whole (C25); then the snapshot is still good."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
     target = await driver.publish(source)
@@ -173,6 +192,25 @@ async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
         assert error.code == "FAILED_PRECONDITION"
         assert _read(await driver.publish(source)) == "precious"
     assert _read(await driver.publish(await _of_snapshot(driver, snapshot))) == "precious"
+
+
+@must("DeleteSnapshot")
+async def test_s9_a_snapshot_that_a_volume_was_made_of(driver: Subject) -> None:
+    """It is deleted, or refuses (FAILED_PRECONDITION) and can be used as before; the volume has its data all the same."""
+    driver.needs(*_NEEDED)
+    source = await driver.volume()
+    target = await driver.publish(source)
+    _write(target, "precious")
+    await driver.take_down(source)
+    snapshot = await driver.snapshot(source)
+    await _until_ready(driver, snapshot)
+    restored = await _of_snapshot(driver, snapshot)
+    try:
+        await driver.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot_id))
+    except errors.CSIError as error:
+        assert error.code == "FAILED_PRECONDITION"
+        assert _read(await driver.publish(await _of_snapshot(driver, snapshot))) == "precious"
+    assert _read(await driver.publish(restored)) == "precious"
 
 
 @must("CreateVolume")

@@ -6,10 +6,31 @@ proof.py a run of it; page.py what is published of it. The mutants are in the ot
 
 from typing import Final
 
-from tests.mutants.csi import attach, create, data, expand, groups, identity, lists, modify, node, odd, snapshots
+from tests.mutants.csi import (
+    attach,
+    create,
+    data,
+    expand,
+    groups,
+    identity,
+    leaks,
+    lists,
+    modify,
+    node,
+    odd,
+    ownership,
+    races,
+    restarts,
+    secrets,
+    snapshot_metadata,
+    snapshots,
+)
 from tests.mutants.csi.driver import Mutant, Odd
 
-_FILES: Final = (identity, create, lists, snapshots, groups, attach, expand, modify, node, data)
+_FILES: Final = (
+    *(identity, create, lists, snapshots, snapshot_metadata, groups, attach, expand, modify),
+    *(node, races, restarts, data, ownership, secrets, leaks),
+)
 MUTANTS: Final = {
     name: found
     for file in _FILES

@@ -7,7 +7,7 @@ from typing import Any
 
 from csi import errors
 from proto import csi_pb2 as csi
-from tests.mutants.csi.driver import Mutant
+from tests.mutants.csi.driver import Mutant, instead
 
 
 class UnknownIsAttached(Mutant):
@@ -135,3 +135,38 @@ class DetachedStaysAttached(Mutant):
         if (volume := self.store.volumes.get(request.volume_id)) is not None:
             self.store.volumes.update(replace(volume, attached={}))
         return await self.healthy.delete_volume(request)
+
+
+class OnTwoNodes(Mutant):
+    """A volume for a single node is attached to a second one."""
+
+    caught_by = "C33"
+    form = "attach"
+
+    async def controller_publish_volume(self, request: Any) -> Any:
+        if request.node_id in self.settings.other_nodes:
+            return csi.ControllerPublishVolumeResponse()
+        return await self.healthy.controller_publish_volume(request)
+
+
+class LimitIsNotKept(Mutant):
+    """The node takes more than max_volumes_per_node."""
+
+    caught_by = "C34"
+    form = "attach"
+
+    async def node_get_info(self, request: Any) -> Any:
+        answer = await self.healthy.node_get_info(request)
+        answer.max_volumes_per_node = 2
+        return answer
+
+
+class FullIsInternal(Mutant):
+    """One volume more than max_volumes_per_node is INTERNAL instead of RESOURCE_EXHAUSTED."""
+
+    caught_by = "C34"
+    form = "attach"
+
+    async def controller_publish_volume(self, request: Any) -> Any:
+        with instead(errors.DriverFault, errors.Exhausted):
+            return await self.healthy.controller_publish_volume(request)

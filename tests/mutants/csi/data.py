@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from typing_extensions import override
+
 from csi import errors
 from csi.driver import contents, publication
 from csi.values import AccessMode
@@ -265,3 +267,44 @@ def _figures(path: str) -> Any:
     total, free = found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize
     answer.usage.add(unit=csi.VolumeUsage.BYTES, total=total, used=total - free, available=free)
     return answer
+
+
+class AllAsTheFirst(Mutant):
+    """A second target is mounted as the first one is, whatever `readonly` is."""
+
+    caught_by = "X4C"
+
+    async def node_publish_volume(self, request: Any) -> Any:
+        live = publication.live_targets(self.store.node.of(request.volume_id))
+        if live and request.target_path not in live:
+            request.readonly = next(iter(live.values())).readonly
+        return await self.healthy.node_publish_volume(request)
+
+
+class SizeOfADeviceInMegabytes(Mutant):
+    """NodeGetVolumeStats tells a device's size in megabytes."""
+
+    caught_by = "X8B"
+
+    async def node_get_volume_stats(self, request: Any) -> Any:
+        answer = await self.healthy.node_get_volume_stats(request)
+        for each in answer.usage if len(answer.usage) == 1 else ():
+            each.total //= 10**6
+        return answer
+
+
+class FiguresAreOld(Mutant):
+    """NodeGetVolumeStats tells for ever what it told first."""
+
+    caught_by = "X9"
+    form = "image"
+
+    @override
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.told: dict[str, Any] = {}
+
+    async def node_get_volume_stats(self, request: Any) -> Any:
+        if request.volume_path not in self.told:
+            self.told[request.volume_path] = await self.healthy.node_get_volume_stats(request)
+        return self.told[request.volume_path]

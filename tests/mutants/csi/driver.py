@@ -27,7 +27,16 @@ class Form:
 
 FORMS: Final[Mapping[str, Form]] = {
     "directory": Form(asked={"mutable_parameters": {"allocation": "thin"}}),
-    "attach": Form(settings={"attach": True, "alpha": True}),
+    "attach": Form(
+        settings={
+            "attach": True,
+            "alpha": True,
+            "max_volumes": 4,
+            "other_nodes": frozenset({"node-2"}),
+            "mount_group": True,
+        },
+        asked={"second_node_id": "node-2"},
+    ),
     "image": Form(asked={"parameters": {"backing": "image"}}),
     "ext4": Form(asked={"fs_type": "ext4"}),
 }

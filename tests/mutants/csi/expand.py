@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from csi import errors
-from csi.driver import contents
+from csi.driver import contents, publication
 from proto import csi_pb2 as csi
 from tests.mutants.csi.driver import MEBIBYTE, Mutant, instead
 
@@ -165,3 +165,16 @@ class GrownIsEmpty(Mutant):
         for path in contents.data(place).glob("*"):
             path.unlink()
         return answer
+
+
+class NotWhilePublished(Mutant):
+    """ONLINE expansion is claimed, and growing a published volume is INTERNAL."""
+
+    caught_by = "N27"
+    also = ("X10",)
+    form = "image"
+
+    async def controller_expand_volume(self, request: Any) -> Any:
+        if publication.live_targets(self.store.node.of(request.volume_id)):
+            raise errors.DriverFault("resize2fs: device is busy")
+        return await self.healthy.controller_expand_volume(request)

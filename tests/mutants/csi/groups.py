@@ -105,3 +105,19 @@ class MemberIsInternal(Mutant):
         if snapshot is not None and snapshot.group_id:
             raise errors.DriverFault("foreign key constraint")
         return await self.healthy.delete_snapshot(request)
+
+
+class HalfAGroupIsLeft(Mutant):
+    """A group that cannot be taken is refused, and one of its snapshots has been taken."""
+
+    caught_by = "G4"
+
+    async def create_volume_group_snapshot(self, request: Any) -> Any:
+        try:
+            return await self.healthy.create_volume_group_snapshot(request)
+        except errors.WrongState:
+            source = request.source_volume_ids[0]
+            await self.healthy.create_snapshot(
+                csi.CreateSnapshotRequest(name=secrets.token_hex(8), source_volume_id=source)
+            )
+            raise

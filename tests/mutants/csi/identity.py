@@ -132,3 +132,36 @@ class ClaimsChange(Mutant):
     async def node_get_capabilities(self, request: Any) -> Any:
         answer = await self.healthy.node_get_capabilities(request)
         return without(answer, *([NodeCapability.GET_VOLUME_STATS] if next(self.times) % 2 else []))
+
+
+class NameBeginsWithADigit(Mutant):
+    """Its name begins with a digit, which a common suite does not take."""
+
+    caught_by = "I3"
+
+    async def get_plugin_info(self, _request: Any) -> Any:
+        return csi.GetPluginInfoResponse(name="3par.example", vendor_version="1")
+
+
+class RefusalWithoutAWord(Mutant):
+    """Errors have no message."""
+
+    caught_by = "I8"
+    also = ("C1", "C2")
+
+    async def create_volume(self, request: Any) -> Any:
+        try:
+            return await self.healthy.create_volume(request)
+        except errors.InvalidArgument as error:
+            raise errors.InvalidArgument("") from error
+
+
+class ControllerClaimUnknown(Mutant):
+    """ControllerGetCapabilities has an entry of type UNKNOWN."""
+
+    caught_by = "I4B"
+
+    async def controller_get_capabilities(self, request: Any) -> Any:
+        answer = await self.healthy.controller_get_capabilities(request)
+        answer.capabilities.add(rpc={"type": 0})
+        return answer

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from typing_extensions import override
 
 from csi import errors
 from csi.driver import publication
-from csi.driver.records import NodeVolume
 from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux import mounts
@@ -401,83 +399,3 @@ class OneLifeOnly(Mutant):
         if request.volume_id in self.used:
             raise errors.DriverFault("device or resource busy")
         return await self.healthy.node_stage_volume(request)
-
-
-class RacingPublishIsInternal(Mutant):
-    """Of calls for the same volume at the same time all but one are INTERNAL instead of ABORTED or OK."""
-
-    caught_by = "N29"
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.under_way = Counter[str]()
-
-    async def node_publish_volume(self, request: Any) -> Any:
-        self.under_way[request.target_path] += 1
-        try:
-            if self.under_way[request.target_path] > 1:
-                raise errors.DriverFault("mount point is busy")
-            return await self.healthy.node_publish_volume(request)
-        finally:
-            self.under_way[request.target_path] -= 1
-
-
-class RacingPublishMountsTwice(Mutant):
-    """Whether it is mounted is looked at without a lock: calls at the same time mount one upon another."""
-
-    caught_by = "N29"
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.under_way = Counter[str]()
-
-    async def node_publish_volume(self, request: Any) -> Any:
-        path = Path(request.target_path)
-        self.under_way[request.target_path] += 1
-        try:
-            alone = self.under_way[request.target_path] == 1
-            answer = await self.healthy.node_publish_volume(request)
-            if not alone:
-                mounts.bind_path(path, path)
-            return answer
-        finally:
-            self.under_way[request.target_path] -= 1
-
-
-class StateIsLost(Mutant):
-    """What was staged and published is known in memory alone: a driver that was restarted does not."""
-
-    caught_by = "N30"
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        for each in self.store.node.all():
-            self.store.node.keep(NodeVolume(volume_id=each.volume_id))
-
-
-class LockIsKept(Mutant):
-    """A refused NodePublishVolume leaves its lock: from then on the volume is ABORTED for ever."""
-
-    caught_by = "N10"
-    also = ("N14", "N18")
-    asked = {"patience_seconds": 0.5}
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.locked: set[str] = set()
-
-    async def node_publish_volume(self, request: Any) -> Any:
-        try:
-            return await self.healthy.node_publish_volume(request)
-        except errors.CSIError:
-            self.locked.add(request.volume_id)
-            raise
-
-    async def node_unstage_volume(self, request: Any) -> Any:
-        if request.volume_id in self.locked:
-            raise errors.Pending("an operation is under way for the volume")
-        return await self.healthy.node_unstage_volume(request)

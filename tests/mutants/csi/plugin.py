@@ -65,6 +65,7 @@ class Drivers:
         if subject.name not in self._folders:
             folder = self._folders[subject.name] = self._folder / str(len(self._folders))
             (folder / "work").mkdir(parents=True)
+            (folder / "log").touch()
             self.start(subject)
         return self._folders[subject.name]
 
@@ -110,7 +111,8 @@ def csi_implementation(request: pytest.FixtureRequest, drivers: Drivers) -> Impl
     async def restart() -> None:
         drivers.start(subject)
 
-    return Implementation(endpoint=f"unix://{folder}/s", directory=folder / "work", restart=restart, **asked)
+    asked |= {"directory": folder / "work", "log": folder / "log", "restart": restart}
+    return Implementation(endpoint=f"unix://{folder}/s", **asked)
 
 
 @pytest.hookimpl(wrapper=True)

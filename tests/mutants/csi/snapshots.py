@@ -233,3 +233,26 @@ class SnapshotMissingIsEmpty(Mutant):
         if snapshot and self.store.snapshots.get(snapshot) is None:
             request.ClearField("volume_content_source")
         return await self.healthy.create_volume(request)
+
+
+class TakesItsVolumesWithIt(Mutant):
+    """DeleteSnapshot empties the volumes that were made of it."""
+
+    caught_by = "S9"
+
+    async def delete_snapshot(self, request: Any) -> Any:
+        for volume in self.store.volumes.all():
+            if volume.source == ("snapshot", request.snapshot_id):
+                for path in contents.data(self.store.volumes.place(volume)).glob("*"):
+                    path.unlink()
+        return await self.healthy.delete_snapshot(request)
+
+
+class ListsOnlyWhatIsAskedFor(Mutant):
+    """ListSnapshots without a filter is empty."""
+
+    caught_by = "S11B"
+
+    async def list_snapshots(self, request: Any) -> Any:
+        answer = await self.healthy.list_snapshots(request)
+        return answer if request.snapshot_id or request.source_volume_id else csi.ListSnapshotsResponse()
