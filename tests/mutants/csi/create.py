@@ -11,7 +11,7 @@ from csi.driver import contents
 from csi.values import AccessMode, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux.removal import remove_tree
-from tests.mutants.csi.driver import Mutant, instead
+from tests.mutants.csi.driver import Meeting, Mutant, instead
 
 
 class NamelessIsMade(Mutant):
@@ -291,46 +291,37 @@ class SomewhereElse(Mutant):
         return answer
 
 
-class _Racing(Mutant):
-    """What is being made, by name."""
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.names: set[str] = set()
-
-    async def create_volume(self, request: Any) -> Any:
-        name = request.name
-        if name and name in self.names:
-            self.lose(request)
-        self.names.add(name)
-        try:
-            return await self.healthy.create_volume(request)
-        finally:
-            self.names.discard(name)
-
-    def lose(self, request: Any) -> None:
-        raise NotImplementedError
-
-
-class RaceMakesTwo(_Racing):
+class RaceMakesTwo(Mutant):
     """The same request twice at the same time makes two volumes."""
 
     caught_by = "C20"
 
     @override
-    def lose(self, request: Any) -> None:
-        request.name += "x"
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.meeting = Meeting()
+
+    async def create_volume(self, request: Any) -> Any:
+        async with self.meeting.of(request.name) as first:
+            request.name += "" if first else "x"
+            return await self.healthy.create_volume(request)
 
 
-class RaceIsInternal(_Racing):
+class RaceIsInternal(Mutant):
     """The second of two that ask for the same at the same time gets INTERNAL."""
 
     caught_by = "C20"
 
     @override
-    def lose(self, request: Any) -> None:
-        raise errors.DriverFault("UNIQUE constraint failed: volumes.name")
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.meeting = Meeting()
+
+    async def create_volume(self, request: Any) -> Any:
+        async with self.meeting.of(request.name) as first:
+            if not first:
+                raise errors.DriverFault("UNIQUE constraint failed: volumes.name")
+            return await self.healthy.create_volume(request)
 
 
 class DeletingNothingIsOK(Mutant):

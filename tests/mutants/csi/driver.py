@@ -5,8 +5,10 @@ case that must fail on it, `also` others that do. It answers calls by methods of
 `node_stage_volume`); what it does not answer, `self.healthy` does. To add one, write the class; then run hack/generate-csi-proof.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -15,6 +17,7 @@ from csi.driver.settings import Settings
 from csi.driver.store import Store
 
 MEBIBYTE: Final = 1024 * 1024
+_MEET_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +82,29 @@ def instead(wrong: type[errors.CSIError], *right: type[errors.CSIError]) -> Iter
         yield
     except right as error:
         raise wrong(error.message) from error
+
+
+class Meeting:
+    """Calls that are under way at the same time, for who gets that wrong: not left to how busy the machine is."""
+
+    def __init__(self) -> None:
+        self._under_way = Counter[str]()
+        self._met: dict[str, asyncio.Event] = {}
+
+    @contextlib.asynccontextmanager
+    async def of(self, key: str) -> AsyncIterator[bool]:
+        """Whether the call is the first one under way, which waits for a second; not for ever, where only one comes."""
+        first = self._under_way[key] == 0
+        self._under_way[key] += 1
+        met = self._met.setdefault(key, asyncio.Event())
+        try:
+            if first:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(met.wait(), _MEET_SECONDS)
+            else:
+                met.set()
+            yield first
+        finally:
+            self._under_way[key] -= 1
+            if not self._under_way[key]:
+                del self._met[key]

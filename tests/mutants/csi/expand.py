@@ -171,7 +171,6 @@ class NotWhilePublished(Mutant):
     """ONLINE expansion is claimed, and growing a published volume is INTERNAL."""
 
     caught_by = "N27"
-    also = ("X10",)
     form = "image"
 
     async def controller_expand_volume(self, request: Any) -> Any:

@@ -8,7 +8,7 @@ from tests.mutants.csi.driver import Mutant
 
 
 class GroupIsReset(Mutant):
-    """NodePublishVolume gives the volume's directory to root again: what the agent gave to a pod's group is not theirs any more."""
+    """NodePublishVolume gives the volume's directory to root again, whatever group of a pod's it had been given."""
 
     caught_by = "X6"
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -122,10 +123,11 @@ def pytest_runtest_makereport(
     report = yield
     told = properties(item)
     if told and (report.when == "call" or report.outcome != "passed"):
+        subject: Any = item.callspec.params["csi_implementation"]
         broken = report.failed or hasattr(report, "wasxfail")
         item.config.stash[OUTCOMES].append(
             Outcome(
-                subject=item.callspec.params["csi_implementation"].name,
+                subject=subject.name,
                 case=told["id"],
                 level=told["level"],
                 outcome="failed" if broken else report.outcome,

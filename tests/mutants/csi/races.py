@@ -1,6 +1,6 @@
 """Faults of calls that meet."""
 
-from collections import Counter
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from csi import errors
 from csi.driver import publication
 from csi.driver.records import NodeVolume
 from runtimes.linux import mounts
-from tests.mutants.csi.driver import Mutant
+from tests.mutants.csi.driver import Meeting, Mutant
 
 
 class RacingPublishIsInternal(Mutant):
@@ -21,16 +21,13 @@ class RacingPublishIsInternal(Mutant):
     @override
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.under_way = Counter[str]()
+        self.meeting = Meeting()
 
     async def node_publish_volume(self, request: Any) -> Any:
-        self.under_way[request.target_path] += 1
-        try:
-            if self.under_way[request.target_path] > 1:
+        async with self.meeting.of(request.target_path) as first:
+            if not first:
                 raise errors.DriverFault("mount point is busy")
             return await self.healthy.node_publish_volume(request)
-        finally:
-            self.under_way[request.target_path] -= 1
 
 
 class RacingPublishMountsTwice(Mutant):
@@ -41,19 +38,15 @@ class RacingPublishMountsTwice(Mutant):
     @override
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.under_way = Counter[str]()
+        self.meeting = Meeting()
 
     async def node_publish_volume(self, request: Any) -> Any:
         path = Path(request.target_path)
-        self.under_way[request.target_path] += 1
-        try:
-            alone = self.under_way[request.target_path] == 1
+        async with self.meeting.of(request.target_path) as first:
             answer = await self.healthy.node_publish_volume(request)
-            if not alone:
+            if not first:
                 mounts.bind_path(path, path)
             return answer
-        finally:
-            self.under_way[request.target_path] -= 1
 
 
 class LockIsKept(Mutant):
@@ -109,6 +102,10 @@ class ComingPodLosesToGoingPod(Mutant):
 
     async def node_unpublish_volume(self, request: Any) -> Any:
         answer = await self.healthy.node_unpublish_volume(request)
+        for _ in range(100):  # it is slow enough for the other to come
+            if self.store.node.of(request.volume_id).targets:
+                break
+            await asyncio.sleep(0.02)
         for target in self.store.node.of(request.volume_id).targets:
             mounts.unmount_all(Path(target))
         return answer

@@ -39,21 +39,6 @@ class NodeIdOfTheProcess(Mutant):
         return answer
 
 
-class NamesAreForgotten(Mutant):
-    """Which name a volume was made for is known in memory alone: after a restart the same request makes another one."""
-
-    caught_by = "X16"
-
-    @override
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.suffix = secrets.token_hex(4)
-
-    async def create_volume(self, request: Any) -> Any:
-        request.name += self.suffix if request.name else ""
-        return await self.healthy.create_volume(request)
-
-
 class StartingIsInternal(Mutant):
     """While the driver starts, NodeGetInfo is INTERNAL instead of UNAVAILABLE."""
 

@@ -1,6 +1,7 @@
 """Secrets where they must not be."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 from csi import errors
@@ -37,7 +38,7 @@ class SecretIsAnArgument(Mutant):
 
     async def node_publish_volume(self, request: Any) -> Any:
         for secret in request.secrets.values():
-            mount = await asyncio.create_subprocess_exec("sh", "-c", "sleep 0.2; : done", secret)
+            mount = await asyncio.create_subprocess_exec("sh", "-c", "sleep 1; : done", secret)
             await mount.wait()
         return await self.healthy.node_publish_volume(request)
 
@@ -49,6 +50,5 @@ class SecretIsInAFile(Mutant):
 
     async def node_stage_volume(self, request: Any) -> Any:
         if request.secrets:
-            with open(f"{request.staging_target_path}.request", "wb") as file:
-                file.write(request.SerializeToString())
+            Path(f"{request.staging_target_path}.request").write_bytes(request.SerializeToString())
         return await self.healthy.node_stage_volume(request)
