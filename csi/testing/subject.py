@@ -1,8 +1,9 @@
 """The driver under test with few words: volumes that are made, used and taken away; what is claimed; what is refused."""
 
 import contextlib
+import functools
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,8 +49,7 @@ class Subject:
     directory: Path
     disks_before: Mapping[str, str] = field(default_factory=leftovers.disks)
     volumes: list[VolumeUnderTest] = field(default_factory=list)
-    snapshots: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    _undo: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
     _disks_used: dict[str, str] = field(default_factory=dict)
     _paths: int = 0
 
@@ -116,6 +116,7 @@ class Subject:
         )
         if not any(each.volume_id == volume.volume_id for each in self.volumes):
             self.volumes.append(volume)
+            self._undo[volume.volume_id] = functools.partial(self.delete, volume)
         return volume
 
     async def volume(self, capability: csi.VolumeCapability | None = None) -> VolumeUnderTest:
@@ -145,6 +146,7 @@ class Subject:
     async def delete(self, volume: VolumeUnderTest) -> None:
         await self.controller.delete_volume(csi.DeleteVolumeRequest(volume_id=volume.volume_id))
         self.volumes = [each for each in self.volumes if each.volume_id != volume.volume_id]
+        self._undo.pop(volume.volume_id, None)
 
     # on the node
 
@@ -266,8 +268,8 @@ class Subject:
         answer = await self.controller.create_snapshot(
             csi.CreateSnapshotRequest(name=name or self.name(), source_volume_id=volume.volume_id)
         )
-        if answer.snapshot.snapshot_id not in self.snapshots:
-            self.snapshots.append(answer.snapshot.snapshot_id)
+        delete = csi.DeleteSnapshotRequest(snapshot_id=answer.snapshot.snapshot_id)
+        self._undo.setdefault(delete.snapshot_id, functools.partial(self.controller.delete_snapshot, delete))
         return answer.snapshot
 
     async def group(self, *volumes: VolumeUnderTest, name: str = "") -> csi.VolumeGroupSnapshot:
@@ -277,33 +279,30 @@ class Subject:
                 name=name or self.name(), source_volume_ids=[each.volume_id for each in volumes]
             )
         )
-        if answer.group_snapshot.group_snapshot_id not in self.groups:
-            self.groups.append(answer.group_snapshot.group_snapshot_id)
+        delete = csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=answer.group_snapshot.group_snapshot_id)
+        self._undo.setdefault(
+            delete.group_snapshot_id, functools.partial(self.group_controller.delete_snapshot, delete)
+        )
         return answer.group_snapshot
 
     # the end
 
     async def clean_up(self) -> list[str]:
-        """Take away all that the case has made; returns what went wrong, or has stayed."""
+        """Take away all that the case has made, what was made last first; returns what went wrong, or has stayed.
+
+        A snapshot may need the volume that it was taken of, and a volume the snapshot that it was made of.
+        """
         wrong = []
         for volume in reversed(list(self.volumes)):
             try:
                 await self.take_down(volume)
-                if volume.made:
-                    await self.delete(volume)
             except (errors.CSIError, OSError) as error:
                 wrong.append(f"clean-up of {volume.volume_id}: {error}")
-        for snapshot in self.snapshots:
+        for identity, delete in reversed(list(self._undo.items())):
             try:
-                await self.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot))
+                await delete()
+                self._undo.pop(identity, None)
             except errors.CSIError as error:
-                wrong.append(f"clean-up of {snapshot}: {error}")
-        for group in self.groups:
-            try:
-                await self.group_controller.delete_snapshot(
-                    csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=group)
-                )
-            except errors.CSIError as error:
-                wrong.append(f"clean-up of {group}: {error}")
+                wrong.append(f"clean-up of {identity}: {error}")
         wrong += leftovers.left_below(self.directory)
         return wrong or await leftovers.left_disks(self._disks_used)

@@ -71,10 +71,11 @@ async def test_x4c_readonly_for_one_of_two(driver: Subject) -> None:
 
 
 @must("NodePublishVolume")
-async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
-    """SINGLE_NODE_READER_ONLY, where the driver has it: read-only without `readonly`."""
+@pytest.mark.parametrize("mode", [mode for mode in AccessMode if mode.reads_only], ids=lambda mode: mode.name)
+async def test_x5_a_mode_that_only_reads(driver: Subject, mode: AccessMode) -> None:
+    """SINGLE_NODE_READER_ONLY and MULTI_NODE_READER_ONLY, where the driver has them: read-only without `readonly`."""
     try:
-        volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_READER_ONLY))
+        volume = await driver.volume(driver.capability(mode))
         target = await driver.publish(volume)
     except errors.Final as error:
         pytest.skip(f"no such access mode: {error}")

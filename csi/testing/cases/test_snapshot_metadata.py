@@ -9,6 +9,7 @@ import pytest
 from csi import errors
 from csi.testing import devices
 from csi.testing.levels import must, should
+from csi.testing.readiness import until_ready
 from csi.testing.subject import Subject
 from csi.testing.volume import VolumeUnderTest
 from csi.values import ControllerCapability, PluginCapability
@@ -107,7 +108,9 @@ async def _written(
     target = await driver.publish(volume)
     devices.write(target, data, at=at)
     await driver.take_down(volume)
-    return volume, await driver.snapshot(volume)
+    snapshot = await driver.snapshot(volume)
+    await until_ready(driver, snapshot)
+    return volume, snapshot
 
 
 async def _allocated(

@@ -1,12 +1,12 @@
 """CreateSnapshot, DeleteSnapshot, ListSnapshots, GetSnapshot, and volumes that are made of snapshots."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from csi import errors
 from csi.testing.levels import must, should
+from csi.testing.readiness import until_ready
 from csi.testing.subject import Subject
 from csi.testing.volume import VolumeUnderTest
 from csi.values import ControllerCapability
@@ -16,7 +16,6 @@ pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "csitest-no-such-snapshot"
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.CREATE_DELETE_SNAPSHOT)
-_LOOK_SECONDS = 0.5
 
 
 @must("CreateSnapshot")
@@ -166,7 +165,7 @@ async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
     _write(target, "before")
     await driver.unpublish(source, target)
     snapshot = await driver.snapshot(source)
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     target = await driver.publish(source)
     _write(target, "after")
     restored = await _of_snapshot(driver, snapshot)
@@ -185,7 +184,7 @@ async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
     _write(target, "precious")
     await driver.take_down(source)
     snapshot = await driver.snapshot(source)
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     try:
         await driver.delete(source)
     except errors.CSIError as error:
@@ -203,7 +202,7 @@ async def test_s9_a_snapshot_that_a_volume_was_made_of(driver: Subject) -> None:
     _write(target, "precious")
     await driver.take_down(source)
     snapshot = await driver.snapshot(source)
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     restored = await _of_snapshot(driver, snapshot)
     try:
         await driver.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot_id))
@@ -218,7 +217,7 @@ async def test_c15_a_volume_smaller_than_its_snapshot(driver: Subject) -> None:
     """OUT_OF_RANGE; a source that is not there is NOT_FOUND (C14)."""
     driver.needs(*_NEEDED)
     snapshot = await driver.snapshot(await driver.volume())
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     request = driver.create_request()
     request.volume_content_source.snapshot.snapshot_id = snapshot.snapshot_id
     half = max(1, driver.implementation.volume_bytes // 2)
@@ -235,18 +234,6 @@ async def _of_snapshot(driver: Subject, snapshot: csi.Snapshot) -> VolumeUnderTe
     request = driver.create_request()
     request.volume_content_source.snapshot.snapshot_id = snapshot.snapshot_id
     return await driver.create(request)
-
-
-async def _until_ready(driver: Subject, snapshot: csi.Snapshot) -> None:
-    """Asked for again until it can be used, as an orchestrator does."""
-    patience_seconds = driver.implementation.patience_seconds
-    for _ in range(int(patience_seconds / _LOOK_SECONDS) + 1):
-        if snapshot.ready_to_use or not driver.can(ControllerCapability.LIST_SNAPSHOTS):
-            return
-        await asyncio.sleep(_LOOK_SECONDS)
-        answer = await driver.controller.list_snapshots(csi.ListSnapshotsRequest(snapshot_id=snapshot.snapshot_id))
-        snapshot = answer.entries[0].snapshot
-    pytest.fail(f"the snapshot is not ready_to_use after {patience_seconds:g} s")
 
 
 async def _listed(driver: Subject, request: csi.ListSnapshotsRequest) -> list[str]:
