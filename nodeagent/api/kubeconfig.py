@@ -43,11 +43,15 @@ class KubeconfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """All that is needed to talk to one API server. `server` has no trailing slash; headers are impersonation."""
+    """All that is needed to talk to one API server. `server` has no trailing slash; headers are impersonation.
+
+    `ca_pem`: its authorities; else `ca_file` has them, and may have others later; else they are this machine's own.
+    """
 
     server: str
     namespace: str = "default"
     ca_pem: bytes | None = None
+    ca_file: Path | None = None
     insecure_skip_tls_verify: bool = False
     tls_server_name: str = ""
     proxy_url: str = ""
@@ -96,13 +100,17 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
     ca_pem = _bytes_of(
         cluster.certificate_authority_data, cluster.certificate_authority, directory, "certificate-authority"
     )
+    in_file = bool(cluster.certificate_authority) and not cluster.certificate_authority_data
+    if in_file and not (ca_pem or b"").strip():
+        raise KubeconfigError(f"certificate-authority: {directory / cluster.certificate_authority} is empty")
     if cluster.insecure_skip_tls_verify and ca_pem:
         raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
     server = _server(cluster.server)
     return Connection(
         server=server,
         namespace=chosen.namespace or "default",
-        ca_pem=ca_pem,
+        ca_pem=None if in_file else ca_pem,
+        ca_file=directory / cluster.certificate_authority if in_file else None,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         tls_server_name=cluster.tls_server_name,
         proxy_url=_proxy(cluster.proxy_url, server, os.environ),
@@ -126,7 +134,7 @@ def in_cluster(environ: Mapping[str, str], directory: Path) -> Connection:
     return Connection(
         server=server,
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
-        ca_pem=ca.read_bytes() if ca.is_file() else None,
+        ca_file=ca if ca.is_file() else None,
         proxy_url=_proxy("", server, environ),
         credentials=TokenFile(str(token)),
     )

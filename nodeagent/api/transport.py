@@ -1,7 +1,7 @@
 """HTTP to one API server: pooled connections, TLS and credentials, and errors in our own words.
 
 Knows nothing of objects. A changed client certificate closes all connections, watches included, so that none lives on
-under the old identity.
+under the old identity; so do changed authorities, so that none lives on with a server that is no longer believed.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import aiohttp
 from yarl import URL
 
+from nodeagent.api.authorities import AuthorityFile, certificates_text
 from nodeagent.api.credentials import Certificate, CredentialsError
 from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.api.kubeconfig import Connection
@@ -61,6 +62,8 @@ class Transport:
         self._proxy = None if self._socks else proxy or None
         self._session: aiohttp.ClientSession | None = None
         self._certificate: Certificate | None = None
+        self._authority_file = AuthorityFile(connection.ca_file) if connection.ca_file is not None else None
+        self._authorities: bytes | None = None
         self._lock = asyncio.Lock()
         self._closed = False
         self.streams_lists = True  # what its clients know of the server
@@ -144,10 +147,19 @@ class Transport:
             certificate = await credentials.certificate()
         except CredentialsError as error:
             raise Unavailable(str(error), Fault.CREDENTIALS) from error
+        authorities = self._current_authorities()
         session = self._session
-        if session is None or certificate is not self._certificate:
-            session = await self._reopen(certificate)
+        if session is None or certificate is not self._certificate or authorities is not self._authorities:
+            session = await self._reopen(certificate, authorities)
         return authorization, session
+
+    def _current_authorities(self) -> bytes | None:
+        if self._authority_file is None:
+            return self._connection.ca_pem
+        try:
+            return self._authority_file.current()
+        except OSError as error:
+            raise Unavailable(f"certificate authorities: {error}", Fault.CREDENTIALS) from error
 
     async def close(self) -> None:
         """Close all connections; requests under way fail with Unavailable."""
@@ -162,21 +174,23 @@ class Transport:
             answer.close()
         await session.close()
 
-    async def _reopen(self, certificate: Certificate | None) -> aiohttp.ClientSession:
+    async def _reopen(self, certificate: Certificate | None, authorities: bytes | None) -> aiohttp.ClientSession:
         async with self._lock:
             if self._closed:
                 raise Unavailable("the client is closed", Fault.CLOSED)
-            if self._session is not None and certificate is self._certificate:
+            same = certificate is self._certificate and authorities is self._authorities
+            if self._session is not None and same:
                 return self._session
             old = self._session
             try:
-                context = ssl_context(self._connection, certificate)
+                context = ssl_context(self._connection, certificate, authorities)
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise Unavailable(f"TLS settings cannot be used: {error}", Fault.CREDENTIALS) from error
             self._session = _session(context, self._socks)
-            self._certificate = certificate
+            what = "client certificate" if certificate is not self._certificate else "certificate authorities"
+            self._certificate, self._authorities = certificate, authorities
         if old is not None:
-            log.info("client certificate changed: closing all API connections")
+            log.info("%s changed: closing all API connections", what)
             await self._end(old)
         return self._session
 
@@ -197,9 +211,14 @@ def translate(error: BaseException, closed: bool = False) -> Unavailable:
     return Unavailable(f"connection lost: {text}", Fault.RESET)
 
 
-def ssl_context(connection: Connection, certificate: Certificate | None) -> ssl.SSLContext:
-    """Return the TLS settings. The client key goes through anonymous memory, never through a file of ours."""
-    context = ssl.create_default_context(cadata=(connection.ca_pem or b"").decode() or None)
+def ssl_context(
+    connection: Connection, certificate: Certificate | None, authorities: bytes | None = None
+) -> ssl.SSLContext:
+    """Return the TLS settings. `authorities`: PEM; None or empty: this machine's own.
+
+    The client key goes through anonymous memory, never through a file of ours.
+    """
+    context = ssl.create_default_context(cadata=certificates_text(authorities or b"") or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Python 3.13 refuses what Go's clients take: certificates without key identifiers, which clusters made by hand have
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT

@@ -61,7 +61,7 @@ async def test_relative_files(tmp_path: Path) -> None:
     user = {"client-certificate": "crt", "client-key": "key", "tokenFile": "tok", "token": "old"}
     file.write_text(yaml.safe_dump(document({"certificate-authority": "ca"}, user)))
     found = kubeconfig.load(file)
-    assert found.ca_pem == b"ca\n"
+    assert (found.ca_pem, found.ca_file) == (None, tmp_path / "ca")
     assert await found.credentials.certificate() == Certificate(b"crt\n", b"key\n")
     assert await found.credentials.authorization() == "Bearer tok"
 
@@ -110,6 +110,7 @@ def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"server": "https://x:port"}, None, "is not a URL"),
         ({"certificate-authority-data": "%%"}, None, "certificate-authority-data is not base64"),
         ({"certificate-authority": "/nope"}, None, "certificate-authority: /nope: No such file"),
+        ({"certificate-authority": "/dev/null"}, None, "certificate-authority: /dev/null is empty"),
         (
             {"certificate-authority-data": b64("x"), "insecure-skip-tls-verify": True},
             None,
@@ -173,11 +174,15 @@ async def test_in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplo
     for name, text in (("token", "t\n"), ("ca.crt", "CA"), ("namespace", "kube-system")):
         (tmp_path / name).write_text(text)
     found = kubeconfig.load(tmp_path)
-    assert (found.server, found.namespace, found.ca_pem) == ("https://[fd00::1]:443", "kube-system", b"CA")
+    assert (found.server, found.namespace, found.ca_file) == (
+        "https://[fd00::1]:443",
+        "kube-system",
+        tmp_path / "ca.crt",
+    )
     assert await found.credentials.authorization() == "Bearer t"
     assert not caplog.messages
     (tmp_path / "ca.crt").unlink()
-    assert kubeconfig.load(tmp_path).ca_pem is None
+    assert kubeconfig.load(tmp_path).ca_file is None
     assert "this machine's own authorities" in caplog.text
 
 

@@ -8,6 +8,7 @@ import pytest
 from cryptography import x509
 
 from nodeagent.api.certificates import self_signed
+from nodeagent.apiserver.pki import Pki
 from nodeagent.server.tls import ServerTLS
 
 
@@ -27,6 +28,24 @@ def shown(server: ServerTLS) -> str:
             return ""
     found = client.getpeercert(binary_form=True)
     return x509.load_der_x509_certificate(found or b"").subject.rfc4514_string()
+
+
+def known(server: ServerTLS, client: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    """The session of a client whose certificate the server has verified; None: it is refused."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    own = client.wrap_bio(down, up, session=session)
+    end = server.context.wrap_bio(up, down, server_side=True)
+    for side in (own, end) * 3:
+        try:
+            side.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLError:
+            return None
+    end.write(b"x")  # what a session needs to be resumed comes before it
+    assert own.read(1) == b"x"
+    assert end.getpeercert()
+    return own.session
 
 
 def put(path: Path, second: int) -> str:
@@ -54,3 +73,25 @@ def test_a_certificate_that_is_to_be_there(tmp_path: Path) -> None:
     """Without it nothing is served."""
     with pytest.raises(OSError):
         ServerTLS(tmp_path / "a.crt", tmp_path / "a.key", None)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_ca_that_is_rotated(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    """Once the file has another authority its clients are known and those of the old one are not, nor by a session of theirs."""
+    old, new = (Pki(tmp_path / name, "n", []) for name in ("old", "new"))
+    authority = tmp_path / "ca.crt"
+    authority.write_bytes(old.ca_pem)
+    put(tmp_path / "serving.pem", 1)
+    server = ServerTLS(tmp_path / "serving.pem", tmp_path / "serving.pem", authority)
+    clients = []
+    for pki in (old, new):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode, context.maximum_version = False, ssl.CERT_NONE, version
+        context.load_cert_chain(pki.node.certificate, pki.node.key)
+        clients.append(context)
+    session = known(server, clients[0], None)
+    assert session is not None
+    assert known(server, clients[1], None) is None
+    authority.write_bytes(new.ca_pem)
+    assert known(server, clients[0], session) is None
+    assert known(server, clients[1], None) is not None
