@@ -64,5 +64,5 @@ def read_authorities(path: Path) -> bytes:
 
 
 def certificates_text(pem: bytes) -> str:
-    """As Python's TLS takes it: whatever language the remarks between certificates are in, they are left out as far as not ASCII."""
+    """As Python's TLS takes it: remarks between certificates, in whatever language, are left out as far as they are not ASCII."""
     return pem.decode("ascii", "ignore")

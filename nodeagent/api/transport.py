@@ -9,9 +9,8 @@ import logging
 import os
 import socket
 import ssl
-import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import aiohttp
 from yarl import URL
@@ -20,6 +19,8 @@ from nodeagent.api.authorities import AuthorityFile, certificates_text
 from nodeagent.api.credentials import Certificate, CredentialsError
 from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.api.kubeconfig import Connection
+from nodeagent.api.name_lookup import CACHE_SECONDS, TimedResolver
+from nodeagent.api.observers import UNOBSERVED, CallObserver
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ KEEP_ALIVE_SECONDS = 45.0
 # Requests in a row that met their deadlines while nothing at all came from the server: then the connections count as dead.
 UNANSWERED_REQUESTS = 2
 READ_BUFFER_BYTES = 1 << 18
+NO_ANSWER = "<error>"  # in the place of a code, as client-go has it
 # A dead peer is noticed after 30 + 3 * 15 s of silence, as with client-go's HTTP/2 pings.
 KEEP_ALIVE_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -40,20 +42,16 @@ KEEP_ALIVE_OPTIONS = (
 
 
 class Transport:
-    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`.
-
-    `observe(method, host, code, seconds)` hears of each one's answer; `code` `<error>`: there was none.
-    """
+    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`."""
 
     def __init__(
         self,
         connection: Connection,
         *,
         user_agent: str = "nodeagent",
-        observe: Callable[[str, str, str, float], None] = lambda method, host, code, seconds: None,
+        observer: CallObserver = UNOBSERVED,
     ) -> None:
-        self._observe = observe
-        self._host = connection.server.partition("://")[2].partition("/")[0]
+        self.observer = observer
         self._connection = connection
         self._base = connection.server
         self._headers = (("User-Agent", user_agent), *connection.headers)
@@ -92,7 +90,7 @@ class Transport:
             ("Content-Type", content_type),
         )
         headers = [*((name, value) for name, value in given if value), *self._headers, *further]
-        began, code = time.monotonic(), "<error>"
+        code = NO_ANSWER
         try:
             response = await session.request(
                 method,
@@ -107,7 +105,7 @@ class Transport:
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise translate(error, self._closed) from error
         finally:
-            self._observe(method, self._host, code, time.monotonic() - began)
+            self.observer.answered(method, code)
         self.heard()
         self._answers.add(response)
         if session is not self._session:
@@ -136,7 +134,7 @@ class Transport:
         self._unanswered = 0
         session, self._session = self._session, None
         if session is not None:
-            log.warning("%s: nothing comes from it any more: closing all API connections", self._host)
+            log.warning("%s: nothing comes from it any more: closing all API connections", self._connection.host)
             await self._end(session)
 
     async def _identity(self) -> tuple[str | None, aiohttp.ClientSession]:
@@ -186,7 +184,7 @@ class Transport:
                 context = ssl_context(self._connection, certificate, authorities)
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise Unavailable(f"TLS settings cannot be used: {error}", Fault.CREDENTIALS) from error
-            self._session = _session(context, self._socks)
+            self._session = _session(context, self._socks, TimedResolver(self.observer.resolved))
             what = "client certificate" if certificate is not self._certificate else "certificate authorities"
             self._certificate, self._authorities = certificate, authorities
         if old is not None:
@@ -235,7 +233,7 @@ def ssl_context(
     return context
 
 
-def _session(context: ssl.SSLContext, socks_proxy: str) -> aiohttp.ClientSession:
+def _session(context: ssl.SSLContext, socks_proxy: str, resolver: TimedResolver) -> aiohttp.ClientSession:
     if socks_proxy:
         from nodeagent.api.socks import SocksConnector  # its library only where it is used
 
@@ -247,7 +245,8 @@ def _session(context: ssl.SSLContext, socks_proxy: str) -> aiohttp.ClientSession
             ssl=context,
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ttl_dns_cache=10,
+            resolver=resolver,
+            ttl_dns_cache=CACHE_SECONDS,
             socket_factory=_socket,
         )
     return aiohttp.ClientSession(

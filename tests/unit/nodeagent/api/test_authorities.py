@@ -17,7 +17,6 @@ from nodeagent.api.errors import Unavailable
 from nodeagent.api.kubeconfig import Connection
 
 
-
 @pytest.fixture
 async def runner() -> AsyncIterator[web.AppRunner]:
     app = web.Application()
@@ -56,7 +55,7 @@ async def serve(runner: web.AppRunner, folder: Path, chain: bytes, key: bytes, p
 async def test_a_cluster_ca_that_is_rotated(
     runner: web.AppRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server of another CA is not believed until the file has that CA; then it is, without a restart, and the old one no more."""
+    """A server of another CA is believed as soon as the file has that CA, without a restart, and the old one no more."""
     monkeypatch.setattr(authorities, "CHECK_SECONDS", 0.0)
     (old, old_key), (new, new_key) = pair("old"), pair("new")
     file = tmp_path / "ca.crt"

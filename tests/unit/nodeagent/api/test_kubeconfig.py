@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from typing_extensions import override
 
 from nodeagent.api import kubeconfig
+from nodeagent.api.certificates import self_signed
 from nodeagent.api.credentials import Certificate, CertificateFiles, CredentialsError, TokenFile
 from nodeagent.api.exec_plugin import ExecCredentials, ExecPlugin
 from nodeagent.api.kubeconfig import KubeconfigError
+from nodeagent.api.observers import Unobserved
 
 
 def b64(text: str) -> str:
@@ -305,3 +309,56 @@ async def test_missing_exec_plugin_shows_the_hint() -> None:
     missing = ExecPlugin(command="/nope", api_version="client.authentication.k8s.io/v1", install_hint="get it at x")
     with pytest.raises(CredentialsError, match="get it at x"):
         await ExecCredentials(missing).authorization()
+
+
+GIVING_CERTIFICATES = """
+import json, os, pathlib, sys
+file = pathlib.Path(os.environ["PEM"])
+if not file.exists():
+    sys.exit(3)
+pem = file.read_text()
+status = {"clientCertificateData": pem, "clientKeyData": pem}
+print(json.dumps({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status}))
+"""
+
+
+class PluginTold(Unobserved):
+    def __init__(self) -> None:
+        self.of: list[Any] = []
+
+    @override
+    def called(self, code: int, status: str) -> None:
+        self.of.append((code, status))
+
+    @override
+    def has_certificate(self, ends_at: datetime | None) -> None:
+        self.of.append(ends_at)
+
+    @override
+    def replaced_certificate(self, age_seconds: float) -> None:
+        self.of.append(age_seconds)
+
+
+async def test_what_is_told_of_exec_plugins(tmp_path: Path) -> None:
+    """How each call came out, when the certificate ends, and how long the one before has lived."""
+    told, began = PluginTold(), datetime(2026, 1, 1, tzinfo=UTC)
+    pem = tmp_path / "pem"
+    made = plugin(tmp_path, GIVING_CERTIFICATES, env=(("PEM", str(pem)),))
+    source = ExecCredentials(made, observer=told, now=lambda: began + timedelta(hours=1))
+    with pytest.raises(CredentialsError):
+        await source.certificate()
+    ends, ages = [], []
+    for start in (began, began + timedelta(minutes=10)):
+        chain, _ = self_signed("n", (), start)
+        pem.write_bytes(chain)
+        certificate = x509.load_pem_x509_certificate(chain)
+        ends.append(certificate.not_valid_after_utc)
+        ages.append((began + timedelta(hours=1) - certificate.not_valid_before_utc).total_seconds())
+        source.rejected(None)
+        await source.certificate()
+    missing = ExecCredentials(dataclasses.replace(made, command="/no/such/program"), observer=told)
+    with pytest.raises(CredentialsError):
+        await missing.certificate()
+    fine = (0, "no_error")
+    failed, absent = (3, "plugin_execution_error"), (1, "plugin_not_found_error")
+    assert told.of == [failed, fine, ends[0], fine, ends[1], ages[0], absent]
