@@ -5,9 +5,12 @@
         api.inject(html, resource="pods")                    # whatever is asked about pods is answered with a page
         api.clear()
         api.go_away(), api.come_back()                       # nobody listens
+            api.stall_watches()                                  # those that are open stay so, and say nothing more
         api.replace_token()                                  # 401 for who still has the old one
+        api.let_certificate_expire()                         # no handshake with who has the one that is now in the file
 
-The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token in a file.
+The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token, and a
+client certificate, in files.
 """
 
 import asyncio
@@ -16,11 +19,12 @@ import contextlib
 import itertools
 import json
 import secrets
+import shutil
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +33,7 @@ import yaml
 from aiohttp import web
 
 from nodeagent.api.certificates import self_signed
+from nodeagent.apiserver.pki import Pki
 from runtimes.linux.files import replace_file
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -177,9 +182,13 @@ class _Fault:
 class FaultyAPI:
     """Serves in a thread of its own from `with` on. `seen`: all requests so far."""
 
-    def __init__(self, upstream: Path, folder: Path) -> None:
+    def __init__(self, upstream: Path, folder: Path, host: str = "127.0.0.1") -> None:
         self._upstream = upstream
         self._folder = folder
+        self._host = host
+        self._address = "127.0.0.1"
+        self._stalls = 0
+        self._certificate_is_over = False
         self._faults: list[_Fault] = []
         self._bookmarks = True
         self.seen: list[Asked] = []
@@ -213,6 +222,8 @@ class FaultyAPI:
         """All is well again; what hangs is cut."""
         self._faults, self._bookmarks = [], True
         self.hand_out_token()
+        if self._certificate_is_over:
+            self.hand_out_certificate()
         if self._site is None:
             self.come_back()
         self.cut_all()
@@ -221,7 +232,9 @@ class FaultyAPI:
         """Nobody listens any more, until `come_back`."""
         asyncio.run_coroutine_threadsafe(self._go_away(), self._loop).result(30)
 
-    def come_back(self) -> None:
+    def come_back(self, address: str = "") -> None:
+        """At the same address, or another one of this machine."""
+        self._address = address or self._address
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
 
     def replace_token(self) -> None:
@@ -231,6 +244,31 @@ class FaultyAPI:
 
     def hand_out_token(self) -> None:
         replace_file(self._folder / "token", self._token.encode(), durable=False)
+
+    def stall_watches(self) -> None:
+        """Those that are open now; others work."""
+        self._stalls += 1
+
+    def let_certificate_expire(self) -> None:
+        """The client's file gets one whose time is over."""
+        self._certificate_is_over = True
+        self._give_certificate(datetime.now(UTC) - timedelta(days=4000))
+        self.cut_all()
+
+    def hand_out_certificate(self) -> None:
+        self._certificate_is_over = False
+        self._give_certificate(datetime.now(UTC))
+
+    def _give_certificate(self, made: datetime) -> None:
+        """One that was made then, by the authority that is known."""
+        fresh = self._folder / f"pki-{secrets.token_hex(4)}"
+        fresh.mkdir(mode=0o700)
+        for name in ("ca.key", "ca.crt"):
+            shutil.copy(self._folder / "pki" / name, fresh)
+        pair = Pki(fresh, "client", [], clock=lambda: made).node
+        for name, path in (("client.key", pair.key), ("client.crt", pair.certificate)):
+            replace_file(self._folder / name, path.read_bytes(), durable=False)
+        shutil.rmtree(fresh)
 
     def cut_all(self) -> None:
         """Cut every connection with a request under way."""
@@ -265,10 +303,13 @@ class FaultyAPI:
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
-        certificate, key = self_signed("faulty-api", ["127.0.0.1"], datetime.now(UTC))
+        certificate, key = self_signed("faulty-api", [self._host], datetime.now(UTC))
         pair.write_bytes(certificate + key)
         self._serving.load_cert_chain(pair)
         pair.unlink()
+        self._serving.load_verify_locations(Pki(self._folder / "pki", "client", []).ca_file)
+        self._serving.verify_mode = ssl.CERT_REQUIRED
+        self.hand_out_certificate()
         application = web.Application(client_max_size=1 << 26)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -282,12 +323,21 @@ class FaultyAPI:
                     "kind": "Config",
                     "current-context": "c",
                     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                    "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+                    "users": [
+                        {
+                            "name": "u",
+                            "user": {
+                                "tokenFile": "token",
+                                "client-certificate": "client.crt",
+                                "client-key": "client.key",
+                            },
+                        }
+                    ],
                     "clusters": [
                         {
                             "name": "c",
                             "cluster": {
-                                "server": f"https://127.0.0.1:{self._port}",
+                                "server": f"https://{self._host}:{self._port}",
                                 "certificate-authority-data": base64.b64encode(certificate).decode(),
                             },
                         }
@@ -297,7 +347,7 @@ class FaultyAPI:
         )
 
     async def _listen(self) -> None:
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._serving, reuse_address=True)
+        site = web.TCPSite(self._runner, self._address, self._port, ssl_context=self._serving, reuse_address=True)
         await site.start()
         self._site, self._port = site, self._runner.addresses[0][1]
 
@@ -348,9 +398,11 @@ class FaultyAPI:
             kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
             response = web.StreamResponse(status=upstream.status, headers=kept)
             await response.prepare(request)
-            rest = b""
+            rest, stalls = b"", self._stalls
             async for chunk in upstream.content.iter_any():
                 if "watch" in request.query:
+                    if stalls != self._stalls:
+                        continue
                     *lines, rest = (rest + chunk).split(b"\n")
                     chunk = b"".join(line + b"\n" for line in lines if self._bookmarks or b'"BOOKMARK"' not in line)
                 await response.write(chunk)
