@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 
 from nodeagent.api.certificates import self_signed
-from nodeagent.apiserver.pki import Pki
+from nodeagent.apiserver.pki import Pair, Pki
 from nodeagent.server.tls import ServerTLS
 
 
@@ -75,6 +75,14 @@ def test_a_certificate_that_is_to_be_there(tmp_path: Path) -> None:
         ServerTLS(tmp_path / "a.crt", tmp_path / "a.key", None)
 
 
+def showing(pair: Pair, version: ssl.TLSVersion) -> ssl.SSLContext:
+    """A client with that certificate, which takes any server's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode, context.maximum_version = False, ssl.CERT_NONE, version
+    context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_client_ca_that_is_rotated(tmp_path: Path, version: ssl.TLSVersion) -> None:
     """Once the file has another authority its clients are known and those of the old one are not, nor by a session of theirs."""
@@ -83,15 +91,19 @@ def test_a_client_ca_that_is_rotated(tmp_path: Path, version: ssl.TLSVersion) ->
     authority.write_bytes(old.ca_pem)
     put(tmp_path / "serving.pem", 1)
     server = ServerTLS(tmp_path / "serving.pem", tmp_path / "serving.pem", authority)
-    clients = []
-    for pki in (old, new):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode, context.maximum_version = False, ssl.CERT_NONE, version
-        context.load_cert_chain(pki.node.certificate, pki.node.key)
-        clients.append(context)
+    clients = [showing(pki.node, version) for pki in (old, new)]
     session = known(server, clients[0], None)
     assert session is not None
     assert known(server, clients[1], None) is None
     authority.write_bytes(new.ca_pem)
     assert known(server, clients[0], session) is None
     assert known(server, clients[1], None) is not None
+
+
+def test_a_certificate_that_is_no_clients(tmp_path: Path) -> None:
+    """Of the same authority, but for servers: its holder is nobody here."""
+    pki = Pki(tmp_path / "pki", "n", [])
+    put(tmp_path / "serving.pem", 1)
+    server = ServerTLS(tmp_path / "serving.pem", tmp_path / "serving.pem", pki.ca_file)
+    assert known(server, showing(pki.node, ssl.TLSVersion.TLSv1_3), None) is not None
+    assert known(server, showing(pki.server, ssl.TLSVersion.TLSv1_3), None) is None
