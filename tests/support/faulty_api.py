@@ -160,6 +160,7 @@ class Asked:
     subresource: str
     name: str = ""
     code: int = 0  # of the answer, as far as there was one
+    stalls: int = 0  # how often watches had been stalled before
 
 
 @dataclass(frozen=True)
@@ -248,6 +249,11 @@ class FaultyAPI:
     def stall_watches(self) -> None:
         """Those that are open now; others work."""
         self._stalls += 1
+
+    def is_watched(self, resource: str) -> bool:
+        """Right now."""
+        asked = map(_asked, list(self._live.values()))
+        return any(each.resource == resource and each.form in ("stream", "watch") for each in asked)
 
     def let_certificate_expire(self) -> None:
         """The client's file gets one whose time is over."""
@@ -375,6 +381,7 @@ class FaultyAPI:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = _asked(request)
+        asked.stalls = self._stalls
         self.seen.append(asked)
         fault = next((fault.answer for fault in self._faults if fault.fits(asked)), None)
         if request.headers.get("Authorization") != f"Bearer {self._token}":
@@ -398,10 +405,10 @@ class FaultyAPI:
             kept = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
             response = web.StreamResponse(status=upstream.status, headers=kept)
             await response.prepare(request)
-            rest, stalls = b"", self._stalls
+            rest = b""
             async for chunk in upstream.content.iter_any():
                 if "watch" in request.query:
-                    if stalls != self._stalls:
+                    if asked.stalls != self._stalls:
                         continue
                     *lines, rest = (rest + chunk).split(b"\n")
                     chunk = b"".join(line + b"\n" for line in lines if self._bookmarks or b'"BOOKMARK"' not in line)

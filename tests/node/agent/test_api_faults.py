@@ -190,6 +190,7 @@ def test_a_certificate_that_expires(node: JoinedNode, proxy: FaultyAPI) -> None:
 
 def test_watches_that_stop_without_an_end(node: JoinedNode, proxy: FaultyAPI) -> None:
     """The connections stand and nothing comes: they are given up, and watching goes on where it was, without a list."""
+    eventually(lambda: proxy.is_watched("pods"), "the pods are watched")
     asked = len(proxy.seen)
     proxy.stall_watches()
     node.apply(pod_object("unseen", "sleep", "100000", nodeName=node.name))
