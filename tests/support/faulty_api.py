@@ -8,9 +8,10 @@
             api.stall_watches()                                  # those that are open stay so, and say nothing more
         api.replace_token()                                  # 401 for who still has the old one
         api.let_certificate_expire()                         # no handshake with who has the one that is now in the file
+        api.rotate_authority()                               # a server that no client can believe yet
 
-The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token, and a
-client certificate, in files.
+The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token, a client
+certificate, and the proxy's authority, in files.
 """
 
 import asyncio
@@ -190,6 +191,7 @@ class FaultyAPI:
         self._address = "127.0.0.1"
         self._stalls = 0
         self._certificate_is_over = False
+        self._authority = b""
         self._faults: list[_Fault] = []
         self._bookmarks = True
         self.seen: list[Asked] = []
@@ -223,6 +225,7 @@ class FaultyAPI:
         """All is well again; what hangs is cut."""
         self._faults, self._bookmarks = [], True
         self.hand_out_token()
+        self.hand_out_authority()
         if self._certificate_is_over:
             self.hand_out_certificate()
         if self._site is None:
@@ -264,6 +267,23 @@ class FaultyAPI:
     def hand_out_certificate(self) -> None:
         self._certificate_is_over = False
         self._give_certificate(datetime.now(UTC))
+
+    def rotate_authority(self) -> None:
+        """Go on with a serving certificate of another authority, which is not yet in the client's file: `hand_out_authority`."""
+        self.go_away()
+        self._serve_with_another()
+        self.come_back()
+
+    def hand_out_authority(self) -> None:
+        replace_file(self._folder / "ca.crt", self._authority, durable=False)
+
+    def _serve_with_another(self) -> None:
+        """Certificate, and authority."""
+        self._authority, key = self_signed("faulty-api", [self._host], datetime.now(UTC))
+        pair = self._folder / "serving.pem"
+        pair.write_bytes(self._authority + key)
+        self._serving.load_cert_chain(pair)
+        pair.unlink()
 
     def _give_certificate(self, made: datetime) -> None:
         """One that was made then, by the authority that is known."""
@@ -309,10 +329,8 @@ class FaultyAPI:
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
-        certificate, key = self_signed("faulty-api", [self._host], datetime.now(UTC))
-        pair.write_bytes(certificate + key)
-        self._serving.load_cert_chain(pair)
-        pair.unlink()
+        self._serve_with_another()
+        self.hand_out_authority()
         self._serving.load_verify_locations(Pki(self._folder / "pki", "client", []).ca_file)
         self._serving.verify_mode = ssl.CERT_REQUIRED
         self.hand_out_certificate()
@@ -344,7 +362,7 @@ class FaultyAPI:
                             "name": "c",
                             "cluster": {
                                 "server": f"https://{self._host}:{self._port}",
-                                "certificate-authority-data": base64.b64encode(certificate).decode(),
+                                "certificate-authority": "ca.crt",
                             },
                         }
                     ],

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faulty_api import FaultyAPI
-from node_under_test import REPO, NodeUnderTest, eventually, free_port, import_image, make_node
+from node_under_test import HURRIED, REPO, NodeUnderTest, eventually, free_port, import_image, make_node
 from typing_extensions import override
 
 from cni.default import DefaultNetwork, write_default
@@ -22,6 +22,7 @@ from nodeagent.apiserver.pki import Pki
 
 # What an outage costs a test is the real back-offs and time-outs, each tens of seconds; the real ones: tests/unit/nodeagent/api.
 HURRY = (
+    "nodeagent.api.authorities:CHECK_SECONDS=1",
     "nodeagent.api.certificates:CHECK_SECONDS=1",
     "nodeagent.api.certificate_rotation:CHECK_SECONDS=1",
     "nodeagent.api.client:WATCH_SILENCE_SECONDS=5",
@@ -31,6 +32,10 @@ HURRY = (
     "nodeagent.pods.sync_backoff:RETRY_SECONDS=2",
     "nodeagent.sources.api:BLIND_SECONDS=5",
 )
+
+
+# More often than the agent takes a silent watch for one that has stopped.
+HURRY_OF_API = "nodeagent.apiserver.rest.watching:BOOKMARK_SECONDS=2"
 
 
 @dataclass(kw_only=True)
@@ -96,7 +101,7 @@ class APIProcess:
         with (self.folder / "api.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.folder}"),
+                    *(sys.executable, HURRIED, HURRY_OF_API, "-m", "nodeagent.apiserver", f"--state-dir={self.folder}"),
                     *(f"--node-name={self._node_name}", f"--port={self._port}", "--log-level=WARNING"),
                     *("--authorization-mode=Node", "--exit-with-parent"),
                 ],

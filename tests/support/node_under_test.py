@@ -30,6 +30,7 @@ from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO_IMAGE = "localhost/demo:1"
+HURRIED = str(REPO / "tests" / "support" / "hurried.py")
 
 
 def free_port() -> int:
@@ -146,7 +147,7 @@ class NodeUnderTest:
         return name if self.relative else str(self.directory / name)
 
     def _hurried(self) -> list[str]:
-        return [str(REPO / "tests" / "support" / "hurried.py"), *self.hurry] if self.hurry else []
+        return [HURRIED, *self.hurry] if self.hurry else []
 
     def _folders(self) -> dict[str, str]:
         return {

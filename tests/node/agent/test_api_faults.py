@@ -179,13 +179,29 @@ def test_credentials_that_are_revoked_and_replaced(node: JoinedNode, proxy: Faul
 def test_a_certificate_that_expires(node: JoinedNode, proxy: FaultyAPI) -> None:
     """Nobody talks to the agent any more: with the one that follows in the same files it goes on, without a restart."""
     pod = told(node, "certified", "exit 6", restartPolicy="Never")
+    begin = len(node.log())
+    proxy.go_away()  # or else the agent has the time to tell by what it has read before
     proxy.let_certificate_expire()
+    eventually(lambda: "client certificate changed" in node.log()[begin:], "it is the agent's")
+    proxy.come_back()
     attempts = counted(node, ATTEMPTS)
     tell(node, pod)
     eventually(lambda: counted(node, ATTEMPTS) >= attempts + 10, "it tries")
     assert has_ended(node.pod("certified")) == ""
     proxy.hand_out_certificate()
     assert has_ended(node.pod_when("certified", has_ended)) == "6"
+
+
+def test_a_cluster_ca_that_is_rotated(node: JoinedNode, proxy: FaultyAPI) -> None:
+    """The agent believes nobody until the file has the other authority: then it goes on, without a restart."""
+    pod = told(node, "believes", "exit 7", restartPolicy="Never")
+    proxy.rotate_authority()
+    attempts = counted(node, ATTEMPTS)
+    tell(node, pod)
+    eventually(lambda: counted(node, ATTEMPTS) >= attempts + 10, "it tries")
+    assert has_ended(node.pod("believes")) == ""
+    proxy.hand_out_authority()
+    assert has_ended(node.pod_when("believes", has_ended)) == "7"
 
 
 def test_watches_that_stop_without_an_end(node: JoinedNode, proxy: FaultyAPI) -> None:
