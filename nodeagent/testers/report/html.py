@@ -69,10 +69,9 @@ def _details(records: Sequence[Record]) -> Iterator[str]:
         yield "<h2>What was found</h2>\n"
     for record in told:
         yield (
-            f"<details{' open' if record.verdict is Verdict.FAILED else ''}>"
-            f'<summary><span class="{_KINDS[record.verdict]}">{record.verdict}</span> '
-            f"<b>{_text(record.name)}</b> {_text(record.title)} ({record.level})</summary>"
-            f"<p>{_text(record.reason)}</p><pre>{_text(record.evidence)}</pre>"
+            f'<details><summary><span class="{_KINDS[record.verdict]}">{record.verdict}</span> '
+            f"<b>{_text(record.name)}</b> {_text(record.title)} ({record.level})"
+            f"<br>{_text(record.reason)}</summary><pre>{_text(record.evidence)}</pre>"
             f"<p>Reproduce:</p><pre>{_text(record.reproduce)}</pre></details>\n"
         )
 
