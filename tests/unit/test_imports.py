@@ -25,7 +25,7 @@ MAY = {
 # Inside nodeagent, highest first: nothing imports a room of a level above its own.
 LEVELS = (
     ("__main__", "cli"),
-    ("main", "cri_server", "hollow"),
+    ("main", "cri_server", "hollow", "isolation"),
     ("assembly",),
     ("apiserver", "server", "standalone", "standby"),
     ("metrics", "sources", "node", "pods", "eviction", "shutdown"),
