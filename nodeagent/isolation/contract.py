@@ -5,7 +5,7 @@
     experiment (pods of its own) ──► facts ─┘
 
 Facts are what was measured, and no opinion: plain JSON values, by section (of the probe program: docs/isolation/README.md) or by
-the name of the experiment. Judging is pure, so that every verdict can be tested without a pod, and made anew from a report's JSON.
+the name of the experiment. Judging is pure: every verdict can be tested without a pod, and made anew from a report's JSON.
 """
 
 import enum

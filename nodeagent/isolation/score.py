@@ -2,8 +2,9 @@
 
     score = 100 × (1 − Σ risk × exposure ÷ Σ risk), over the probes of the group that have a risk and were answered
 
-OPEN exposes all of a probe's risk, LIMITED half of it, BLOCKED and NOT_APPLICABLE nothing; a finding may say its own share. What
-is only MEASURED counts when it says a share. FAILED counts nowhere, and is shown beside the score: a score over few answers says little.
+OPEN exposes all of a probe's risk, LIMITED half of it, BLOCKED and NOT_APPLICABLE nothing; a finding may say its own share.
+What is only MEASURED counts when it says a share. FAILED counts nowhere, and is shown beside the score: a score over few
+answers says little.
 """
 
 from collections.abc import Iterable, Mapping
