@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from runtimes.testing.images import write_archive
+from runtimes.image_archive import write_archive
 
 REPO = Path(__file__).resolve().parents[2]
 MEGABYTE = 1_000_000

@@ -238,6 +238,44 @@ def dashboard(
 
 
 @app.command()
+def isolation(
+    config: ConfigOption = None,
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option("--runtime", metavar="HANDLER", help="Only this one; repeatable. Default: all that there are."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", metavar="GROUP", help="Or the id of a probe; repeatable.")
+    ] = None,
+    profile: Annotated[
+        str,
+        typer.Option("--profile", metavar="NAME|FILE", help="baseline, restricted, privileged, or a Pod of yours."),
+    ] = "baseline",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs of what is timed.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FORM", help="table or json.")] = "table",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    probe: Annotated[
+        Path | None,
+        typer.Option("--probe", metavar="FILE", parser=_path, help="The probe program, compiled elsewhere."),
+    ] = None,
+) -> None:
+    """Compare what a pod can see and do under each runtime of this machine. Exit code 1: one could not be evaluated."""
+    from nodeagent.cli import isolation as command
+
+    asked = command.Asked(
+        config=config,
+        runtimes=runtimes or (),
+        only=only or (),
+        profile=profile,
+        quick=quick,
+        output=output,
+        dry_run=dry_run,
+        probe=probe,
+    )
+    raise typer.Exit(command.run(asked))
+
+
+@app.command()
 def hollow(
     nodes: Annotated[int, typer.Option("--nodes", metavar="N", min=1, max=5000, help="How many.")] = 1,
     pods: Annotated[

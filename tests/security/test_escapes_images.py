@@ -14,7 +14,7 @@ from node_under_test import NodeUnderTest, import_image, make_node
 from pods_under_test import container, finished, log_of, make_pod, shell, state_of, status_of
 from runtime_classes import on, runtime_class
 
-from runtimes.testing import images
+from runtimes.image_archive import write_archive
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("security-escapes-images")]
 
@@ -62,7 +62,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, demo_image: Path, outside: Pa
     for name, layer in entries.items():
         archive = folder / f"{name}.tar"
         layers, user = (base, make_layer(*layer)), {"User": "1000"} if name == "links" else {}
-        images.write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
+        write_archive(archive, layers, tag=f"localhost/{name}:1", config=user)
         import_image(made, archive)
     made.start()
     for name in RUNTIMES[1:]:

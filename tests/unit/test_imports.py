@@ -25,7 +25,7 @@ MAY = {
 # Inside nodeagent, highest first: nothing imports a room of a level above its own.
 LEVELS = (
     ("__main__", "cli"),
-    ("main", "cri_server", "hollow", "testers"),
+    ("main", "cri_server", "hollow", "isolation", "testers"),
     ("assembly",),
     ("apiserver", "server", "standalone", "standby"),
     ("metrics", "sources", "node", "pods", "eviction", "shutdown"),

@@ -1,0 +1,55 @@
+"""The cgroup that all of an evaluation runs in, pods and the host's column: what it may use of the machine, and its end."""
+
+import os
+import uuid
+from pathlib import Path
+
+from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
+from runtimes.linux.cgroups.contract import CgroupLimits, Cgroups
+
+PIDS = 4096
+MEMORY_SHARE, MAX_MEMORY_BYTES = 0.5, 6 * 2**30
+CPU_SHARE = 0.9  # of all processors: who started this still has a machine
+_PERIOD_US = 100_000
+
+
+def limits(cpus: int, memory_bytes: int) -> CgroupLimits:
+    """Of a machine with so much."""
+    return CgroupLimits(
+        cpu_quota_us=int(cpus * CPU_SHARE * _PERIOD_US),
+        cpu_period_us=_PERIOD_US,
+        memory_limit_bytes=min(int(memory_bytes * MEMORY_SHARE), MAX_MEMORY_BYTES),
+        pids_limit=PIDS,
+    )
+
+
+class Bounds:
+    """`token` is in the name of all that an evaluation makes on a machine; `path`: within the hierarchy. Every method blocks."""
+
+    def __init__(self, cgroups: Cgroups) -> None:
+        self.token = uuid.uuid4().hex[:8]
+        self.path = f"/nodeagent-isolation-{self.token}"
+        self._cgroups = cgroups
+
+    def make(self) -> None:
+        """Raises CgroupError."""
+        memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        self._cgroups.create(self.path)
+        self._cgroups.apply(self.path, limits(os.cpu_count() or 1, memory_bytes))
+
+    def take_in(self, pid: int, name: str) -> None:
+        """Put a process of the host into a cgroup of that name here. Raises OSError."""
+        below = f"{self.path}/{name}"
+        self._cgroups.create(below)
+        for directory in self._cgroups.directories(below):
+            if Path(directory, "cgroup.procs").exists():
+                Path(directory, "cgroup.procs").write_text(str(pid))
+
+    def kill(self) -> None:
+        """End everything in it: a runtime that hangs, a pod that does not stop."""
+        kill_all(self._cgroups, self.path)
+
+    def remove(self) -> list[str]:
+        """Take it away, with those below it; what is left of it all the same."""
+        remove_when_empty(self._cgroups, self.path)
+        return [str(directory) for directory in self._cgroups.directories(self.path) if directory.is_dir()]

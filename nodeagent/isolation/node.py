@@ -1,0 +1,301 @@
+"""A private node for one runtime: an agent with its own folders, API, bridge, subnet and cgroup, and its end without a trace."""
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+import random
+import socket
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from lightkube.models.core_v1 import Node, Pod
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from cni.errors import CNIError
+from cni.native.packet_filter import choose_rules
+from nodeagent.api import kubeconfig
+from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError
+from nodeagent.config import RuntimeSettings
+from nodeagent.isolation.bounds import Bounds
+from nodeagent.isolation.contract import StageError
+from proto import cri_pb2 as cri
+from runtimes.cri.endpoint import Endpoint
+from runtimes.cri.service import CRIImages, CRIRuntime
+from runtimes.errors import RuntimeFault
+from runtimes.linux.mounts import mounts_below, unmount_all
+from runtimes.linux.removal import remove_tree
+
+_PARENT = Path("/var/tmp")  # on a disk, where overlays work, and for paths of sockets short enough
+_READY_SECONDS = 60.0
+_STOP_SECONDS = 30.0
+_PODS_GONE_SECONDS = 30.0
+_ROUTES = Path("/proc/net/route")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    """`registry`: host and port that the probe's image comes from; `image`: its reference."""
+
+    handler: str
+    runtime: RuntimeSettings
+    registry: str
+    image: str
+    conmon: str = ""
+
+
+class PrivateNode:
+    """Started by `start`, ended by `end`, which is safe after half a start, and twice."""
+
+    def __init__(self, settings: NodeSettings, bounds: Bounds) -> None:
+        self._settings = settings
+        self._bounds = bounds
+        self._agent: asyncio.subprocess.Process | None = None
+        self.directory = Path()
+        self.client: ApiClient | None = None
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def cgroup(self) -> str:
+        return self._bounds.path
+
+    @property
+    def name(self) -> str:
+        return f"isolation-{self._bounds.token}"
+
+    @property
+    def bridge(self) -> str:
+        return f"niso{self._bounds.token}"
+
+    async def start(self) -> ApiClient:
+        """Return when the node is Ready. Raises StageError."""
+        if self._settings.runtime.type == "cri":
+            await _answers(self._settings.runtime.endpoint)
+        self.directory = Path(tempfile.mkdtemp(prefix=f"niso-{self._bounds.token}-", dir=_PARENT))
+        self.directory.chmod(0o711)  # pods with users of their own pass it
+        documents = configuration(self._settings, self, free_subnet(_ROUTES.read_text()))
+        (self.directory / "config.yaml").write_text(yaml.safe_dump_all(documents))
+        folders = {"root-dir": "root", "state-dir": "state", "run-dir": "run", "container-logs-dir": "containers"}
+        with (self.directory / "agent.log").open("wb") as log:
+            self._agent = await asyncio.create_subprocess_exec(
+                *(
+                    sys.executable,
+                    "-m",
+                    "nodeagent",
+                    "run",
+                    "--standalone",
+                    f"--config={self.directory / 'config.yaml'}",
+                ),
+                *(f"--{option}={self.directory / folder}" for option, folder in folders.items()),
+                *(f"--node-name={self.name}", "--log-level=warning"),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C at the terminal is ours: we end the node
+                env={name: value for name, value in os.environ.items() if not name.startswith("NODEAGENT_")},
+            )
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                return await self._ready()
+        except TimeoutError:
+            raise StageError(f"its node is not ready in {_READY_SECONDS:g} s: {self._last_words()}") from None
+
+    async def _ready(self) -> ApiClient:
+        assert self._agent is not None
+        path = self.directory / "state" / "admin.kubeconfig"
+        while True:
+            if self._agent.returncode is not None:
+                raise StageError(f"its node does not start: {self._last_words()}")
+            if self.client is None and path.exists():
+                with contextlib.suppress(kubeconfig.KubeconfigError):
+                    self.client = ApiClient(kubeconfig.load(path), qps=-1)
+            if self.client is not None:
+                with contextlib.suppress(ApiError):
+                    node = await self.client.get(Node, self.name)
+                    conditions = node.status.conditions if node.status is not None else None
+                    if any(each.type == "Ready" and each.status == "True" for each in conditions or ()):
+                        return self.client
+            await asyncio.sleep(0.05)
+
+    def _last_words(self) -> str:
+        """The agent's last line; it logs warnings and errors alone."""
+        with contextlib.suppress(OSError):
+            lines = (self.directory / "agent.log").read_text(errors="replace").strip().splitlines()
+            return lines[-1][:500] if lines else "it said nothing"
+        return "it said nothing"
+
+    # -- its end ----------------------------------------------------------------------------------------------------
+
+    async def end(self) -> list[str]:
+        """Take away pods, agent and all that is the node's own; what is left all the same, a line each."""
+        left: list[str] = []
+        await self._end_pods()
+        if self.client is not None:
+            await self.client.close()
+            self.client = None
+        await self._end_agent()
+        left += await self._remove_image()
+        left += await asyncio.to_thread(self._remove_network)
+        self._bounds.kill()
+        if self.directory != Path():
+            left += await asyncio.to_thread(_remove_folder, self.directory)
+        return left
+
+    async def _end_pods(self) -> None:
+        if self.client is None or self._agent is None or self._agent.returncode is not None:
+            return
+        body = msgspec.json.encode({"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 1})
+        for patience in (_PODS_GONE_SECONDS, _PODS_GONE_SECONDS):
+            try:
+                await self.client.request("DELETE", "/api/v1/namespaces/default/pods", body)
+                async with asyncio.timeout(patience):
+                    await self._no_pods(self.client)
+                return
+            except (ApiError, TimeoutError):
+                await asyncio.to_thread(self._bounds.kill)  # a runtime that hangs: the agent clears away what has died
+
+    async def _no_pods(self, client: ApiClient) -> None:
+        while True:
+            if not (await client.list(Pod)).items:
+                return
+            await asyncio.sleep(0.05)
+
+    async def _end_agent(self) -> None:
+        if self._agent is None or self._agent.returncode is not None:
+            return
+        self._agent.terminate()
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._agent.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                self._agent.kill()
+            await self._agent.wait()
+
+    async def _remove_image(self) -> list[str]:
+        """From a store that is not the node's own."""
+        runtime = self._settings.runtime
+        if runtime.type != "cri" or self.directory == Path():
+            return []
+        endpoint = Endpoint(runtime.imageEndpoint or runtime.endpoint)
+        try:
+            await CRIImages(endpoint).remove_image(
+                cri.RemoveImageRequest(image=cri.ImageSpec(image=self._settings.image))
+            )
+        except RuntimeFault as error:
+            return [f"image {self._settings.image} in {endpoint.address}: {error}"]
+        finally:
+            await endpoint.close()
+        return []
+
+    def _remove_network(self) -> list[str]:
+        with contextlib.suppress(CNIError, OSError):
+            choose_rules().withdraw()  # if no pod of any node is left
+        try:
+            with IPRoute() as route:
+                for index in route.link_lookup(ifname=self.bridge):
+                    route.link("del", index=index)
+        except NetlinkError as error:
+            return [f"bridge {self.bridge}: {error}"]
+        return []
+
+
+def _remove_folder(directory: Path) -> list[str]:
+    """With what a runtime that does not even delete has left mounted in it."""
+    try:
+        for point in sorted(mounts_below(directory), reverse=True):
+            unmount_all(point)
+        remove_tree(directory)
+    except OSError as error:
+        return [f"{directory}: {error}"]
+    return []
+
+
+async def _answers(address: str) -> None:
+    """Raises StageError: a node would wait for its peer, and for longer than somebody who looks at a table."""
+    endpoint = Endpoint(address)
+    try:
+        await CRIRuntime(endpoint, "").version(cri.VersionRequest(version="v1"))
+    except RuntimeFault as error:
+        raise StageError(f"{address} does not answer: {error}") from error
+    finally:
+        await endpoint.close()
+
+
+def configuration(settings: NodeSettings, node: PrivateNode, subnet: str) -> list[dict[str, Any]]:
+    """The documents of the agent's configuration."""
+    folder = node.directory
+    kubelet = {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": "127.0.0.1",
+        "port": free_port(),
+        "healthzPort": 0,
+        "cgroupRoot": node.cgroup,
+        "podLogsDir": str(folder / "logs"),
+        "volumePluginDir": str(folder / "flexvolume"),
+        "evictionHard": {"memory.available": "50Mi"},  # a disk that is nearly full keeps nobody from looking
+    }
+    agent: dict[str, Any] = {
+        "apiVersion": "nodeagent.dev/v1alpha1",
+        "kind": "NodeAgentConfiguration",
+        "runtimes": {settings.handler: _plain(settings.runtime)},
+        "defaultRuntime": settings.handler,
+        "conmon": settings.conmon,
+        "registries": {settings.registry: {"insecure": True}},
+        "apiServer": {"port": 0},
+        "services": {"enabled": False},
+        "storage": {"enabled": False},
+        "cni": {
+            "confDir": str(folder / "cni"),
+            "cacheDir": str(folder / "cni-cache"),
+            "ipamDir": str(folder / "ipam"),
+            "networkName": node.bridge,
+            "bridge": node.bridge,
+            "subnet": subnet,
+        },
+    }
+    return [kubelet, agent]
+
+
+def _plain(runtime: RuntimeSettings) -> Mapping[str, Any]:
+    found: dict[str, Any] = msgspec.to_builtins(runtime)
+    return {key: value for key, value in found.items() if value not in ("", [], {})}
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody has now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_subnet(routes: str, chance: random.Random | None = None) -> str:
+    """A /24 below 10.0.0.0/8 that no route of this machine touches. `routes`: the text of /proc/net/route. Raises StageError."""
+    taken = list(_networks(routes.splitlines()[1:]))
+    choose = chance or random.SystemRandom()
+    for _ in range(1000):
+        found = ipaddress.ip_network(f"10.{choose.randrange(1, 255)}.{choose.randrange(256)}.0/24")
+        if not any(found.overlaps(other) for other in taken):
+            return str(found)
+    raise StageError("every subnet below 10.0.0.0/8 has a route: there is none for the pods of the evaluation")
+
+
+def _networks(lines: Iterable[str]) -> Iterable[ipaddress.IPv4Network]:
+    for line in lines:
+        fields = line.split()
+        address, mask = (int.from_bytes(bytes.fromhex(fields[at])[::-1], "big") for at in (1, 7))
+        if mask:  # the default route touches everything
+            yield ipaddress.IPv4Network((address, mask.bit_count()))
