@@ -13,7 +13,7 @@ from typing import Any
 from typing_extensions import override
 
 from nodeagent.isolation.contract import Experiment, PodRequest, Stage, StageError
-from nodeagent.isolation.experiments.pods import DEADLINE_SECONDS, PORT, SCRATCH, limited, scratch
+from nodeagent.isolation.experiments.pods import DEADLINE_SECONDS, LAYER, PORT, SCRATCH, limited, scratch
 from nodeagent.isolation.probe.output import facts_of
 
 WORKLOADS = ("calls", "switches", "work", "spawn")
@@ -114,7 +114,7 @@ async def _work(stage: Stage, length: Length) -> tuple[Mapping[str, Any], Mappin
     async with _servers(stage) as (pod_server, host_server), _folder() as folder:
         here = f"{length.runs}:{length.ms}"
         tcp = {"tcp": f"{here}:{pod_server}", "tcp-host": f"{here}:{host_server}"}
-        own = _sections(here, {"storage": f"{here}:/tmp", "volume": f"{here}:{SCRATCH}", **tcp})
+        own = _sections(here, {"storage": f"{here}:{LAYER}", "volume": f"{here}:{SCRATCH}", **tcp})
         half = f"{max(1, length.runs // 2)}:{length.ms}"
         bare = _sections(half, {"storage": f"{half}:{folder}", "tcp": f"{half}:{host_server}"})
         before = await _host_facts(stage, bare)

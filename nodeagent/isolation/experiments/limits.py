@@ -11,7 +11,7 @@ from typing import Any
 from typing_extensions import override
 
 from nodeagent.isolation.contract import Ended, Experiment, PodRequest, Stage, StageError
-from nodeagent.isolation.experiments.pods import DEADLINE_SECONDS, SCRATCH, arguments, limited, scratch
+from nodeagent.isolation.experiments.pods import DEADLINE_SECONDS, LAYER, SCRATCH, arguments, limited, scratch
 from nodeagent.isolation.node import POD_PIDS
 from nodeagent.isolation.probe.output import entries
 
@@ -21,6 +21,7 @@ MEMORY_MIB, MOST_MEMORY_MIB = 96, 256
 MOST_PROCESSES = 800
 MOST_FILES = 65_536
 STORAGE_MIB, MOST_STORAGE_MIB = 16, 48
+_WAIT_MS, _QUICK_WAIT_MS = 25_000, 12_000  # the agent looks at the disk every 2 to 10 s
 _VICTIM = "beside"
 _VICTIM_WINDOW_MS = 100
 _SETTLE_SECONDS = 0.3
@@ -166,7 +167,7 @@ async def _files(stage: Stage) -> Mapping[str, Any]:
 
 
 async def _layer(stage: Stage) -> Mapping[str, Any]:
-    return await _grown(stage, "layer", "/tmp", limited({}, ephemeral_storage=f"{STORAGE_MIB}Mi"))
+    return await _grown(stage, "layer", LAYER, limited({}, ephemeral_storage=f"{STORAGE_MIB}Mi"))
 
 
 async def _volume(stage: Stage) -> Mapping[str, Any]:
@@ -176,7 +177,7 @@ async def _volume(stage: Stage) -> Mapping[str, Any]:
 async def _grown(stage: Stage, name: str, folder: str, changes: Mapping[str, Any]) -> Mapping[str, Any]:
     """`seconds`: until the pod had ended, since it was asked for."""
     begin = time.monotonic()
-    role = arguments("grow-file", MOST_STORAGE_MIB, folder)
+    role = arguments("grow-file", MOST_STORAGE_MIB, _QUICK_WAIT_MS if stage.quick else _WAIT_MS, folder)
     ended = await stage.run(
         PodRequest(name=name, arguments=role, changes=changes), deadline_seconds=2 * DEADLINE_SECONDS
     )
@@ -185,7 +186,7 @@ async def _grown(stage: Stage, name: str, folder: str, changes: Mapping[str, Any
     return {
         "allowed": STORAGE_MIB,
         "most": MOST_STORAGE_MIB,
-        "mib": last.get("mib"),
+        "mib": last.get("mib", 0),
         "said": last.get("said", ""),
         "seconds": round(time.monotonic() - begin, 1),
         **_end(ended),

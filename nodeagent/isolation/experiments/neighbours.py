@@ -32,7 +32,7 @@ class Length:
 
 
 FULL = Length(window=100, phase=1400, pause=700)
-QUICK = Length(window=50, phase=450, pause=250)
+QUICK = Length(window=50, phase=350, pause=200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ class Neighbours(Experiment):
                 except StageError as error:
                     found[setting] = {"error": str(error)}
             windows = entries(await stage.output(_VICTIM), "window")
+            if wrong := [window["error"] for window in windows if "error" in window]:
+                raise StageError(f"the pod that works could not go on: {wrong[0]}")
         finally:
             await asyncio.shield(_stopped(stage, (_VICTIM, _SERVER)))
         return {**found, **{setting: sorted_out(windows, own) for setting, own in phases.items()}}

@@ -6,6 +6,9 @@ from typing import Any
 SCRATCH = "/scratch"
 """Where `scratch()` mounts an empty directory: a pod's root may be read-only."""
 
+LAYER = "/var/tmp"
+"""Where everybody may write to a pod's own layer. (gVisor has memory at /tmp.)"""
+
 PORT = 7878
 """Of a pod that serves (`probe serve`)."""
 

@@ -21,7 +21,6 @@
 #define STEP_MIB 4
 #define MAX_PROCESSES 2000
 #define HELD_MS 400 /* so that who counts from outside sees them */
-#define LINGER_MS 60000
 
 static void tell(const char *section, const char *unit, long amount, int error)
 {
@@ -110,14 +109,14 @@ int descriptors(char *argument)
     return 0;
 }
 
-/* grow-file MIB:FOLDER: then it stays, for whoever finds the file too large. */
+/* grow-file MIB:MS:FOLDER: then it stays so long, for whoever finds the file too large. */
 int grow_file(char *argument)
 {
     static char block[1 << 20];
-    char *folder = strchr(argument, ':'), path[512];
+    char *ms = strchr(argument, ':'), *folder = ms != NULL ? strchr(ms + 1, ':') : NULL, path[512];
     if (folder == NULL)
         return 2;
-    *folder++ = '\0';
+    *ms++ = *folder++ = '\0';
     snprintf(path, sizeof path, "%s/growing", folder);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600), error = fd < 0 ? errno : 0;
     long have = 0, most = atol(argument);
@@ -125,9 +124,11 @@ int grow_file(char *argument)
     for (; have < most && error == 0; have += error == 0) {
         ssize_t count = write(fd, block, sizeof block);
         error = count < 0 ? errno : count < (ssize_t)sizeof block ? ENOSPC : 0;
+        if (error == 0 && have % STEP_MIB == 0) /* who ends the pod does not wait for more */
+            tell("written", "mib", have + 1, 0);
     }
     tell("written", "mib", have, error);
     if (error == 0)
-        poll(NULL, 0, LINGER_MS);
+        poll(NULL, 0, atoi(ms));
     return 0;
 }

@@ -72,11 +72,24 @@ int tcp_connect(const char *place, char mode)
     return -error;
 }
 
+/* All of a message: not every kernel knows MSG_WAITALL. */
+static ssize_t receive(int fd, char *message, size_t size)
+{
+    size_t have = 0;
+    while (have < size) {
+        ssize_t count = recv(fd, message + have, size - have, 0);
+        if (count <= 0)
+            return count < 0 ? count : (ssize_t)have;
+        have += (size_t)count;
+    }
+    return (ssize_t)have;
+}
+
 int tcp_round_trip(int fd)
 {
     char message[MESSAGE] = "";
     int error = moved(send(fd, message, MESSAGE, MSG_NOSIGNAL), MESSAGE);
-    return error != 0 ? error : moved(recv(fd, message, MESSAGE, MSG_WAITALL), MESSAGE);
+    return error != 0 ? error : moved(receive(fd, message, MESSAGE), MESSAGE);
 }
 
 static int round_trip(void *fd) { return tcp_round_trip(*(int *)fd); }
@@ -132,12 +145,11 @@ void section_tcp(char *argument)
 static void answer(int fd)
 {
     char mode = 0;
-    ssize_t count;
     set_options(fd);
     if (recv(fd, &mode, 1, 0) != 1)
         return;
     if (mode == TCP_ECHO)
-        while ((count = recv(fd, block, MESSAGE, MSG_WAITALL)) == MESSAGE && send(fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE)
+        while (receive(fd, block, MESSAGE) == MESSAGE && send(fd, block, MESSAGE, MSG_NOSIGNAL) == MESSAGE)
             ;
     if (mode == TCP_SINK) {
         while (recv(fd, block, sizeof block, 0) > 0)
