@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,9 @@ from nodeagent.isolation.probe.output import facts_of
 
 WORKLOADS = ("calls", "switches", "work", "spawn")
 _SERVER = "server"
-_ON_DISK = "/var/tmp"  # where the layers and volumes of pods are as well
+_ON_DISK = (
+    "/var/tmp"  # where the layers and volumes of pods are as well; files there have no name while they are worked on
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +111,12 @@ async def _memory(stage: Stage, count: int) -> Mapping[str, Any]:
 
 async def _work(stage: Stage, length: Length) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """The pod's and the host's: half of the host's runs before, half after, so that a machine that gets slower is seen."""
-    async with _servers(stage) as (pod_server, host_server), _folder() as folder:
+    async with _servers(stage) as (pod_server, host_server):
         here = f"{length.runs}:{length.ms}"
         tcp = {"tcp": f"{here}:{pod_server}", "tcp-host": f"{here}:{host_server}"}
         own = _sections(here, {"storage": f"{here}:{LAYER}", "volume": f"{here}:{SCRATCH}", **tcp})
         half = f"{max(1, length.runs // 2)}:{length.ms}"
-        bare = _sections(half, {"storage": f"{half}:{folder}", "tcp": f"{half}:{host_server}"})
+        bare = _sections(half, {"storage": f"{half}:{_ON_DISK}", "tcp": f"{half}:{host_server}"})
         before = await _host_facts(stage, bare)
         # no limit on CPU, which would be figured as well: it runs within the evaluation's own, as the host's half does
         changes = limited(scratch(), cpu=None, memory="512Mi", ephemeral_storage="256Mi")
@@ -173,13 +173,3 @@ def own_address(peer: str) -> str:
         except OSError as error:
             raise StageError(f"{peer}: {error.strerror or error}") from error
     return address
-
-
-@contextlib.asynccontextmanager
-async def _folder() -> AsyncIterator[str]:
-    """For the host's files."""
-    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="niso-work-", dir=_ON_DISK)
-    try:
-        yield folder
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
