@@ -1,7 +1,7 @@
 """Somebody who works steadily, alone and beside a neighbour who takes what it can get: of each kind, with limits and without."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,10 +105,14 @@ def sorted_out(windows: Sequence[Mapping[str, Any]], phases: Sequence[Mapping[st
     return found
 
 
-def _within(windows: Sequence[Mapping[str, Any]], phase: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Those that began and ended in it; where none did, so slow were they, those of which the phase is a part."""
+def _within(windows: Sequence[Mapping[str, Any]], phase: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Those that began and ended in it; where none did, so slow were they, the one that lies in it for longest."""
     begin, end = phase["begin"] + _EDGE_US, phase["end"] - _EDGE_US
-    whole = [window for window in windows if "end" in window and begin <= window["begin"] and window["end"] <= end]
-    yield from whole or [
-        window for window in windows if "end" in window and window["begin"] <= begin and end <= window["end"]
-    ]
+    told = [window for window in windows if "end" in window]
+    whole = [window for window in told if begin <= window["begin"] and window["end"] <= end]
+
+    def shared(window: Mapping[str, Any]) -> int:
+        least: int = min(window["end"], end) - max(window["begin"], begin)
+        return least
+
+    return whole or sorted((window for window in told if shared(window) > 0), key=shared)[-1:]
