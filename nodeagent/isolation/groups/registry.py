@@ -1,9 +1,9 @@
 """All groups, in the order in which they run: what is only looked at first, what loads the machine last."""
 
 from nodeagent.isolation.contract import Group
-from nodeagent.isolation.groups import identity, leaks, surface
+from nodeagent.isolation.groups import cost, identity, leaks, limits, surface
 
-GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP)
+GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, limits.GROUP, cost.GROUP)
 
 
 class UnknownName(ValueError):

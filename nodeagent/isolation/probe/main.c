@@ -1,5 +1,6 @@
 /* probe [--host] SECTION[=ARGUMENT] ...   a line of JSON each, and a last one that says that all was done
  * probe hold WORD                         the neighbour: who it is, and then it stays
+ * probe [--host] ROLE ARGUMENT            what stays, or takes its time (roles.c)
  * probe-setuid                            (the same file, owned by root with the setuid bit) its user ids
  */
 #include <errno.h>
@@ -33,6 +34,16 @@ static const struct section SECTIONS[] = {
     {"processor", section_processor, 10},
     {"setuid", section_setuid, 10},
     {"sleep", section_sleep, 5},
+    {"started", section_started, 5},
+    {"footprint", section_footprint, 5},
+    {"calls", section_calls, 60},
+    {"switches", section_switches, 60},
+    {"work", section_work, 60},
+    {"spawn", section_spawn, 60},
+    {"storage", section_storage, 60},
+    {"volume", section_storage, 60}, /* the same on another file system, and to another server */
+    {"tcp", section_tcp, 60},
+    {"tcp-host", section_tcp, 60},
 };
 
 static const struct section *find(const char *name)
@@ -81,6 +92,7 @@ static void run_apart(const struct section *section, char *argument)
 int main(int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/');
+    note_start();
     if (strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
         printf("%d %d\n", (int)getuid(), (int)geteuid());
         return 0;
@@ -89,14 +101,18 @@ int main(int argc, char **argv)
         run_apart(find("identity"), "");
         return hold(argv[2]);
     }
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--host") == 0) {
-            char line[8];
-            on_host = 1;
-            if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
-                return 1;
-            continue;
-        }
+    int at = 1;
+    if (at < argc && strcmp(argv[at], "--host") == 0) {
+        char line[8];
+        on_host = 1;
+        if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
+            return 1;
+        at++;
+    }
+    role *known = argc - at == 2 ? find_role(argv[at]) : NULL;
+    if (known != NULL)
+        return known(argv[at + 1]);
+    for (int i = at; i < argc; i++) {
         char *argument = strchr(argv[i], '=');
         if (argument != NULL)
             *argument++ = '\0';
