@@ -49,6 +49,7 @@ class By(enum.StrEnum):
     PERMISSIONS = "file permissions"
     NO_NEW_PRIVS = "no_new_privs"
     NETWORK = "network"
+    AGENT = "node agent"  # it looked a path up itself, and refused it
     RUNTIME = "runtime"
     KERNEL = "kernel"
     UNKNOWN = ""

@@ -167,7 +167,7 @@ class _Runtime:
         }
         sections = [filled(section, places) for section in plan.sections]
         found: dict[str, Any] = dict(await stage.facts(sections, deadline_seconds=_FACTS_SECONDS))
-        neighbour = facts_of(await stage.output(NEIGHBOUR), ("identity",))
+        neighbour = facts_of(await stage.output(NEIGHBOUR), ("identity", "holding"))
         await stage.stop(NEIGHBOUR)
         for group in plan.groups:
             for experiment in group.experiments:

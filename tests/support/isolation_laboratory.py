@@ -74,7 +74,7 @@ async def laboratory(handler: str, profile: Mapping[str, Any], cache: Path) -> A
             stage=stage,
             sections=merged(filled(section, places) for group in GROUPS for section in group.sections),
             host=await host.facts(binary, host_sections(GROUPS), bounds),
-            neighbour=facts_of(await stage.output("neighbour"), ("identity",)),
+            neighbour=facts_of(await stage.output("neighbour"), ("identity", "holding")),
         )
     finally:
         left = await node.end()
