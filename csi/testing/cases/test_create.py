@@ -83,6 +83,21 @@ async def test_c5_a_volume_of_a_size(driver: Subject) -> None:
 
 
 @must("CreateVolume")
+async def test_c5b_a_volume_within_a_limit(driver: Subject) -> None:
+    """No larger than limit_bytes, which is a little more than what is required; or OUT_OF_RANGE, where sizes are coarser."""
+    driver.needs(_CREATE)
+    size = driver.implementation.volume_bytes
+    request = driver.create_request()
+    request.capacity_range.limit_bytes = size + driver.implementation.expand_bytes
+    try:
+        volume = await driver.create(request)
+    except errors.CSIError as error:
+        assert error.code == "OUT_OF_RANGE"
+    else:
+        assert volume.capacity_bytes == 0 or size <= volume.capacity_bytes <= request.capacity_range.limit_bytes
+
+
+@must("CreateVolume")
 async def test_c6_a_limit_that_nothing_fits_in(driver: Subject) -> None:
     """A volume of at most one byte: OUT_OF_RANGE; a driver may have volumes of one byte."""
     driver.needs(_CREATE)
@@ -145,6 +160,20 @@ async def test_c10_a_name_that_is_taken_by_an_empty_volume(driver: Subject) -> N
 
 
 @must("CreateVolume")
+async def test_c10b_a_name_that_is_taken_by_a_file_system(driver: Subject) -> None:
+    """The same name as a block device: ALREADY_EXISTS (INVALID_ARGUMENT where there are none), and the volume is as it was."""
+    driver.needs(_CREATE)
+    request = driver.create_request()
+    first = await driver.create(request)
+    other = csi.CreateVolumeRequest()
+    other.CopyFrom(request)
+    other.volume_capabilities[0].CopyFrom(driver.capability(block=True))
+    with driver.refused("ALREADY_EXISTS", "INVALID_ARGUMENT"):
+        await driver.create(other)
+    assert await driver.create(request) == first
+
+
+@must("CreateVolume")
 async def test_c16_a_source_that_is_not_taken(driver: Subject) -> None:
     """A driver that copies nothing says so rather than make an empty volume: INVALID_ARGUMENT."""
     driver.needs(_CREATE)
@@ -200,6 +229,21 @@ async def test_c13_a_clone(driver: Subject) -> None:
     request.volume_content_source.volume.volume_id = UNKNOWN
     with driver.refused("NOT_FOUND"):
         await driver.create(request)
+
+
+@must("CreateVolume")
+async def test_c13b_what_is_in_a_clone(driver: Subject) -> None:
+    """What was in its source when it was made; what is written to the one later is not in the other (X14)."""
+    driver.needs(_CREATE, ControllerCapability.CLONE_VOLUME)
+    source, request = await driver.volume(), driver.create_request()
+    target = await driver.publish(source)
+    (target / "file").write_text("precious")
+    await driver.take_down(source)
+    request.volume_content_source.volume.volume_id = source.volume_id
+    clone = await driver.publish(await driver.create(request))
+    assert (clone / "file").read_text() == "precious"
+    (clone / "file").write_text("another")
+    assert (await driver.publish(source) / "file").read_text() == "precious"
 
 
 @must("CreateVolume")

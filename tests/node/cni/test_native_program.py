@@ -7,7 +7,7 @@ import pytest
 
 from cni.native.request import TYPE
 from cni.testing.cases.test_add import *
-from cni.testing.cases.test_concurrency import test_p1_many_adds_at_once, test_p4_killed_in_the_middle_of_add
+from cni.testing.cases.test_concurrency import test_p2_adds_beside_dels, test_p4_killed_in_the_middle_of_add
 from cni.testing.cases.test_delete import *
 from cni.testing.cases.test_protocol import *
 from cni.testing.fixtures import network
@@ -16,7 +16,7 @@ from cni.testing.implementation import Implementation
 from .conftest import PLUGINS
 from .test_native import DUAL_STACK
 
-__all__ = ["network", "test_p1_many_adds_at_once", "test_p4_killed_in_the_middle_of_add"]
+__all__ = ["network", "test_p2_adds_beside_dels", "test_p4_killed_in_the_middle_of_add"]
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio]
 
@@ -31,14 +31,11 @@ def network_implementation(tmp_path_factory: pytest.TempPathFactory) -> Implemen
     )
 
 
-def program_folder(folder: Path) -> Path:
-    """A folder with the program, as pip makes it."""
+def program_folder(folder: Path, site: Path = Path(__file__).parents[3]) -> Path:
+    """A folder with the program, as pip makes it of what is in `site`."""
     folder.mkdir()
     program = folder / TYPE
-    repository = Path(__file__).parents[3]
-    text = (
-        f"import sys\nsys.path.insert(0, {str(repository)!r})\nfrom cni.native.protocol import main\nsys.exit(main())\n"
-    )
+    text = f"import sys\nsys.path.insert(0, {str(site)!r})\nfrom cni.native.protocol import main\nsys.exit(main())\n"
     program.write_text(f"#!{sys.executable}\n{text}")
     program.chmod(0o755)
     return folder
