@@ -1,5 +1,6 @@
 """Files by which the kernel is told to run a program or to reboot, and ways past what hides them (`probe/masks.c`)."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -137,7 +138,7 @@ def _file(name: str) -> Callable[[Sight], Finding]:
             return facts.works(sight, probe, value="opened", evidence=evidence, change="" if sight.is_host else _CHANGE)
         there = sight.host.get("files", {}).get(path, {})
         host_says = str(there.get("write", there.get("read", "")))
-        return facts.blocked(probe, who_hides(sight, path, said, "" if sight.is_host else host_says), value=said)
+        return facts.blocked(probe, who_hides(sight, path, said, host_says), value=said)
 
     return judge
 
@@ -153,7 +154,9 @@ def _way(name: str) -> Callable[[Sight], Finding]:
             return facts.works(sight, probe, value="ok", evidence=evidence, change=_way_closed(sight, name))
         if "unmasked" in said.values():
             covered = facts.text(sight.own, "masks", "covered")
-            evidence = f"{told}; /proc/{covered} is uncovered there, core_pattern does not open for writing all the same"
+            evidence = (
+                f"{told}; /proc/{covered} is uncovered there, core_pattern does not open for writing all the same"
+            )
             return Finding(
                 probe=probe,
                 verdict=Verdict.LIMITED,
@@ -163,8 +166,11 @@ def _way(name: str) -> Callable[[Sight], Finding]:
                 change=_way_closed(sight, name),
             )
         first = next(iter(said.values()))
+        if name == "taken_off" and first == "umount: EINVAL":
+            evidence = f"{told}: nothing is mounted over it"
+            return Finding(probe=probe, verdict=Verdict.NOT_APPLICABLE, value="no mask", evidence=evidence)
         by, why = _who_stops(sight, first)
-        if name == "proc_in_user_namespace" and first == "mount: EPERM" and by is not By.SECCOMP:
+        if name == "proc_in_user_namespace" and first == "mount: EPERM" and by is By.CAPABILITY:
             by, why = (
                 By.NAMESPACE,
                 "in a user namespace the kernel mounts no proc that shows more than the one that is there",
@@ -195,26 +201,29 @@ def _who_stops(sight: Sight, said: str) -> tuple[By, str]:
 def _release_agent(sight: Sight) -> Finding:
     probe = "escapes.release_agent"
     masks = facts.fact(sight.own, "masks")
-    said = {f"{point}/release_agent": str(answer) for point, answer in masks.get("release agents", {}).items()}
+    mounted = [str(answer) for answer in masks.get("release agents", {}).values()]
     ways = {name: str(masks[name]) for name in ("agent of a hierarchy mounted", "agent in namespaces") if name in masks}
-    every = {**said, **ways}
-    told = ", ".join(f"{name}: {answer}" for name, answer in every.items())
-    if not every:
-        evidence = "no hierarchy of cgroup v1 with controllers is here, and one is not made for a look"
-        return Finding(probe=probe, verdict=Verdict.NOT_APPLICABLE, by=By.KERNEL, evidence=evidence)
-    if "ok" in every.values():
-        evidence = f"{told}; what it held was written back"
+    own = not sight.is_host and facts.own_kernel(sight)
+    if not mounted and not ways:
+        who = "the runtime's own kernel has" if own else "this machine has"
+        evidence = f"{who} no hierarchy of cgroup v1 with controllers, and one is not made for a look"
+        return facts.blocked(probe, (By.RUNTIME if own else By.KERNEL, evidence), value="none")
+    counted = [f"in {count} mounts of hierarchies: {answer}" for answer, count in Counter(mounted).items()]
+    told = ", ".join([*counted, *(f"{name}: {answer}" for name, answer in ways.items())])
+    if "ok" in (*mounted, *ways.values()):
+        evidence = f"{told} ({'opened' if sight.is_host else 'what it held was written back'})"
         change = "" if sight.is_host else "securityContext.privileged: false, capabilities.drop: [SYS_ADMIN]"
         return facts.works(sight, probe, value="written", evidence=evidence, change=change)
-    answer = ways.get("agent of a hierarchy mounted") or next(iter(said.values()))
-    step, _, error = answer.partition(": ")
-    if not sight.is_host and facts.own_kernel(sight):
-        return facts.blocked(probe, (By.RUNTIME, f"{told}; cgroups of the runtime's own kernel"), value=answer)
-    if step == "write":
-        return facts.blocked(
-            probe, (By.CAPABILITY, f"{told}; no CAP_SYS_ADMIN of the host's user namespace"), value=answer
-        )
-    if error == "ENOENT":
-        return facts.blocked(probe, (By.NAMESPACE, f"{told}; only the root of a hierarchy has one"), value=answer)
-    by, why = _who_stops(sight, answer)
+    answer = ways.get("agent of a hierarchy mounted") or mounted[0]
+    by, why = (By.RUNTIME, "of the runtime's own kernel") if own else _who_keeps_the_agent(sight, answer)
     return facts.blocked(probe, (by, f"{told}; {why}"), value=answer)
+
+
+def _who_keeps_the_agent(sight: Sight, said: str) -> tuple[By, str]:
+    """Of `step: ERROR`."""
+    step, _, error = said.partition(": ")
+    if step == "write":
+        return By.CAPABILITY, "the write asks for CAP_SYS_ADMIN of the host's user namespace"
+    if step == "open" and error == "ENOENT":
+        return By.NAMESPACE, "only the root of a hierarchy has one, and this is not it"
+    return _who_stops(sight, said)

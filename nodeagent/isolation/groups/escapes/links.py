@@ -185,7 +185,8 @@ def _read_through(probe: str, name: str, by: By) -> Callable[[Sight], Finding]:
             change = "no hostPath volumes (Pod Security Standards: baseline)"
             return Finding(probe=probe, verdict=Verdict.OPEN, value="followed", evidence=evidence, change=change)
         evidence = f"the file there: {found.get('read')}; the link is looked up within the container's own root"
-        return Finding(probe=probe, verdict=Verdict.BLOCKED, by=by, value=str(found.get("read")), evidence=evidence)
+        who = By.RUNTIME if by is By.NAMESPACE and facts.own_kernel(sight) else by
+        return Finding(probe=probe, verdict=Verdict.BLOCKED, by=who, value=str(found.get("read")), evidence=evidence)
 
     return judge
 
