@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,36 +72,47 @@ void section_descriptors(char *argument)
         close(terminal);
 }
 
-/* Whose root, other than ours, is reached through /proc/PID/root. */
+/* The mount namespace of a process, in `link`; empty: not to be known. */
+static void mounts_of(const char *pid, char *link, size_t size)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%.20s/ns/mnt", pid);
+    ssize_t length = readlink(path, link, size - 1);
+    link[length > 0 ? length : 0] = '\0';
+}
+
+/* Whose root, other than ours, is reached through /proc/PID/root: how many, and in which mount namespaces they are. */
 void section_roots(char *argument)
 {
     (void)argument;
-    char own[64], other[64], path[64];
-    int others = 0, reached = 0;
-    ssize_t length = readlink("/proc/self/ns/mnt", own, sizeof own - 1);
-    own[length > 0 ? length : 0] = '\0';
+    char own[64], other[64], last[64] = "", path[64];
+    int others = 0, reached = 0, told = 0;
+    mounts_of("self", own, sizeof own);
     DIR *folder = opendir("/proc");
     struct dirent *entry;
     const char *said = "none seen";
+    json_open("mount namespaces", '[');
     while (folder != NULL && (entry = readdir(folder)) != NULL) {
         int pid = atoi(entry->d_name);
         if (pid <= 0 || pid == getpid() || pid == getppid())
             continue;
-        snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
-        length = readlink(path, other, sizeof other - 1);
-        other[length > 0 ? length : 0] = '\0';
-        if (length > 0 && strcmp(own, other) == 0)
+        mounts_of(entry->d_name, other, sizeof other);
+        if (*other && strcmp(own, other) == 0)
             continue;
         others++;
         snprintf(path, sizeof path, "/proc/%d/root/.", pid);
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd >= 0) {
-            reached++;
-            close(fd);
-        } else {
+        if (fd < 0) {
             said = error_name(errno);
+            continue;
         }
+        close(fd);
+        reached++;
+        if (strcmp(last, other) != 0 && told++ < 100)
+            json_string(NULL, other);
+        strcpy(last, other);
     }
+    json_close(']');
     if (folder != NULL)
         closedir(folder);
     json_number("others", others);
@@ -194,6 +206,8 @@ void section_runtime(char *file)
     json_string("opened", "ok");
     json_bytes("link", link, length > 0 ? (size_t)length : 0);
     json_number("seals", seals < 0 ? 0 : seals);
+    struct statvfs seen; /* asked apart: while it runs, "busy" comes before "read-only" */
+    json_string("read-only", fstatvfs(caught.program, &seen) == 0 && (seen.f_flag & ST_RDONLY) ? "yes" : "no");
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     json_result("write", fd < 0 ? -errno : 0);
     if (fd >= 0)

@@ -104,10 +104,11 @@ static int proc_in_user_namespace(void *unused)
     if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID) < 0)
         return failed("unshare");
     snprintf(map, sizeof map, "0 %d 1", user);
-    int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC);
-    if (fd < 0 || write(fd, map, strlen(map)) < 0)
-        return failed("uid_map");
-    close(fd);
+    int fd = open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC); /* mounting asks for no user */
+    ssize_t mapped = fd < 0 ? -1 : write(fd, map, strlen(map));
+    (void)mapped; /* root of a container needs CAP_SETFCAP for it */
+    if (fd >= 0)
+        close(fd);
     int status = in_child(grandchild, NULL, 1500, NULL);
     return status < 0 ? EINTR : status;
 }
@@ -167,6 +168,24 @@ static int new_instance(void *unused)
         return failed("fsconfig");
     int tree = (int)syscall(432 /* fsmount */, context, 1, 0);
     return tree < 0 ? failed("fsmount") : tried(tree);
+}
+
+/* One that came along with a volume: a recursive bind of what the runtime works in has the container's own, before it was covered. */
+static int elsewhere(void *unused)
+{
+    (void)unused;
+    static char text[200000];
+    char root[512], point[512];
+    int best = -1;
+    char *next = text;
+    *step = "none";
+    if (read_start("/proc/self/mountinfo", text, sizeof text) <= 0)
+        return ENOENT;
+    for (char *line; best != 0 && (line = strsep(&next, "\n")) != NULL;)
+        if (strstr(line, " - proc ") != NULL && sscanf(line, "%*d %*d %*s %511s %511s", root, point) == 2 && strcmp(root, "/") == 0 &&
+            strcmp(point, "/proc") != 0)
+            best = tried_at(point);
+    return best < 0 ? ENOENT : best;
 }
 
 static int by_own_root(void *unused) { return (void)unused, tried_at("/proc/self/root/proc"); }
@@ -295,6 +314,7 @@ void section_masks(char *argument)
         {"taken off", take_off},
         {"bind", bind},
         {"open_tree", clone_tree},
+        {"elsewhere", elsewhere},
         {"/proc/self/root", by_own_root},
         {"/proc/thread-self/root", by_thread},
         {"/proc/1/root", by_first},

@@ -10,7 +10,6 @@ from nodeagent.isolation.contract import (
     By,
     Experiment,
     Finding,
-    PodRequest,
     Probe,
     Risk,
     Sight,
@@ -19,6 +18,7 @@ from nodeagent.isolation.contract import (
     Verdict,
 )
 from nodeagent.isolation.groups import facts
+from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
 
 _SEAL_WRITE = 0x8
@@ -54,7 +54,7 @@ class Entering(Experiment):
                 "readinessProbe": again,
             },
         }
-        pod = PodRequest(name="entering", arguments=(f"runtime={_FILE}", f"relay={_FILE}"), changes=changes)
+        pod = looking("entering", (f"runtime={_FILE}", f"relay={_FILE}"), changes)
         ended = await stage.run(pod, deadline_seconds=_SECONDS)
         found = facts_of(ended.output, ("runtime", "descriptors"))
         return {"program": found["runtime"], "descriptors": found["descriptors"]}
@@ -83,7 +83,7 @@ class WorkingDirectory(Experiment):
 
     async def _one(self, stage: Stage, number: int) -> Mapping[str, Any]:
         changes = {"container": {"workingDir": f"/proc/self/fd/{number}"}}
-        pod = PodRequest(name=f"working-directory-{number}", arguments=("descriptors",), changes=changes)
+        pod = looking(f"working-directory-{number}", ("descriptors",), changes)
         try:
             ended = await stage.run(pod, deadline_seconds=_SECONDS)
         except StageError as error:
@@ -212,7 +212,7 @@ def _opened_program(sight: Sight, found: Mapping[str, Any]) -> Finding:
     if seals & _SEAL_WRITE:
         evidence = f"{told}: a copy in memory that is sealed against writing"
         return Finding(probe=probe, verdict=Verdict.BLOCKED, by=By.RUNTIME, value="a sealed copy", evidence=evidence)
-    if write == "EROFS":
+    if write == "EROFS" or found.get("read-only") == "yes":
         evidence = f"{told}: seen through a read-only mount"
         return Finding(probe=probe, verdict=Verdict.BLOCKED, by=By.MOUNT, value="read-only", evidence=evidence)
     if write in ("ok", "ETXTBSY"):
@@ -228,17 +228,19 @@ def _roots(sight: Sight) -> Finding:
     found = facts.fact(sight.own, "roots")
     others, reached = int(found.get("others", 0)), int(found.get("reached", 0))
     told = f"{others} processes of other mount namespaces are seen, {reached} roots of them opened"
-    own, host = (facts.fact(each, "identity", "namespaces").get("pid") for each in (sight.own, sight.host))
-    if reached and own == host:
-        return facts.works(sight, probe, value=f"{reached}", evidence=told, change="hostPID: false")
+    if reached and facts.fact(sight.host, "identity", "namespaces").get("mnt") in found.get("mount namespaces", ()):
+        evidence = f"{told}, the host's among them"
+        return facts.works(
+            sight, probe, value=f"{reached}", evidence=evidence, change="hostPID: false, no volume of /proc"
+        )
     if reached:
         return Finding(
             probe=probe,
             verdict=Verdict.LIMITED,
-            by=By.NAMESPACE,
-            value=f"{reached} of its own pod",
-            evidence=told,
-            change="shareProcessNamespace: false",
+            by=By.PERMISSIONS,
+            value=f"{reached} of other containers",
+            evidence=f"{told}, none of them the host's own",
+            change="hostPID: false, shareProcessNamespace: false",
         )
     if not others:
         by = By.RUNTIME if facts.own_kernel(sight) else By.NAMESPACE

@@ -7,7 +7,7 @@ from typing import Any
 from nodeagent.isolation.contract import By, Finding, Probe, Risk, Sight, Verdict
 from nodeagent.isolation.groups import facts
 
-_CHANGE = "securityContext.privileged: false, procMount: Default, and no volume of /proc or /sys"
+_CHANGE = "securityContext.privileged: false, procMount: Default, and no hostPath of /proc, /sys or what holds the runtime's folders"
 # name: (path, title, what somebody does with it)
 _FILES = {
     "core_pattern": (
@@ -39,6 +39,7 @@ _WAYS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "taken_off": (("taken off",), "past the masks: a mask unmounted"),
     "bind": (("bind",), "past the masks: /proc bound elsewhere without what covers it"),
     "open_tree": (("open_tree",), "past the masks: /proc cloned without what covers it"),
+    "elsewhere": (("elsewhere",), "past the masks: another proc, which came along with a volume"),
     "root_links": (
         ("/proc/self/root", "/proc/thread-self/root", "/proc/1/root"),
         "past the masks: by the links /proc/PID/root",
@@ -181,7 +182,7 @@ def _way(name: str) -> Callable[[Sight], Finding]:
 
 
 def _way_closed(sight: Sight, name: str) -> str:
-    if facts.text(sight.own, "masks", "ways", "directly") == "ok":
+    if name == "elsewhere" or facts.text(sight.own, "masks", "ways", "directly") == "ok":
         return _CHANGE
     if name != "proc_in_user_namespace" and facts.has_capability(sight.own, "SYS_ADMIN"):
         return "securityContext.capabilities.drop: [SYS_ADMIN]"
@@ -195,7 +196,7 @@ def _who_stops(sight: Sight, said: str) -> tuple[By, str]:
         return facts.who_refuses(sight, error, syscall=_CALLS[step], capability="SYS_ADMIN")
     if step == "open":
         return who_hides(sight, _FILES["core_pattern"][0], error, "")
-    return By.UNKNOWN, said
+    return (By.MOUNT, "no other proc is mounted") if step == "none" else (By.UNKNOWN, said)
 
 
 def _release_agent(sight: Sight) -> Finding:

@@ -15,7 +15,6 @@ from nodeagent.isolation.contract import (
     By,
     Experiment,
     Finding,
-    PodRequest,
     Probe,
     Risk,
     Sight,
@@ -24,6 +23,7 @@ from nodeagent.isolation.contract import (
     Verdict,
 )
 from nodeagent.isolation.groups import facts
+from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
 
 _PARENT = Path("/var/tmp")
@@ -89,7 +89,7 @@ async def _through(stage: Stage, traps: _Traps) -> Mapping[str, Any]:
     }
     paths = {"volume": f"{_AT}/word", "through the volume": f"{_AT}/out/word", "path of the volume": f"{_OTHER}/word"}
     arguments = (f"files={','.join(paths.values())}",)
-    ended = await stage.run(PodRequest(name="links", arguments=arguments, changes=changes), deadline_seconds=_SECONDS)
+    ended = await stage.run(looking("links", arguments, changes), deadline_seconds=_SECONDS)
     read = facts.fact(facts_of(ended.output, ("files",)), "files")
     return {name: _read(read.get(path, {}), traps) for name, path in paths.items()}
 
@@ -101,7 +101,7 @@ def _read(found: Mapping[str, Any], traps: _Traps) -> Mapping[str, Any]:
 async def _sub_path(stage: Stage, traps: _Traps) -> Mapping[str, Any]:
     mount = {"name": "trap", "mountPath": _AT, "subPath": "out"}
     changes = {"volumes": [traps.source], "container": {"volumeMounts": [mount]}}
-    pod = PodRequest(name="links-sub-path", arguments=(f"files={_AT}/word",), changes=changes)
+    pod = looking("links-sub-path", (f"files={_AT}/word",), changes)
     try:
         ended = await stage.run(pod, deadline_seconds=_SECONDS)
     except StageError as error:
@@ -120,7 +120,7 @@ async def _target(stage: Stage, traps: _Traps) -> Mapping[str, Any]:
             ]
         },
     }
-    pod = PodRequest(name="links-mount-target", arguments=("mounts",), changes=changes)
+    pod = looking("links-mount-target", ("mounts",), changes)
     try:
         ended = await stage.run(pod, deadline_seconds=_SECONDS)
     except StageError as error:

@@ -8,8 +8,9 @@ from typing import Any
 from pyroute2 import IPRoute
 from typing_extensions import override
 
-from nodeagent.isolation.contract import By, Experiment, Finding, PodRequest, Probe, Risk, Sight, Stage, Verdict
+from nodeagent.isolation.contract import By, Experiment, Finding, Probe, Risk, Sight, Stage, Verdict
 from nodeagent.isolation.groups import facts
+from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
 
 _CLAIMED_HARDWARE = "02:00:5e:00:53:01"  # as probe/spoofing.c has it
@@ -35,11 +36,11 @@ class Spoofing(Experiment):
     @override
     async def run(self, stage: Stage) -> Mapping[str, Any]:
         name = "spoofing-neighbour"
-        address = await stage.start(PodRequest(name=name, arguments=("victim",)))
+        address = await stage.start(looking(name, ("victim",)))
         try:
             if not address or address in await asyncio.to_thread(host_addresses):
                 return {"left out": "these pods are of the host's network"}
-            pod = PodRequest(name="spoofing", arguments=(f"spoofing={address}",))
+            pod = looking("spoofing", (f"spoofing={address}",))
             ended = await stage.run(pod, deadline_seconds=_SECONDS)
             attacker = facts_of(ended.output, ("spoofing",))["spoofing"]
             return {"attacker": attacker, "neighbour": await _told(stage, name)}
@@ -183,21 +184,25 @@ def _keys(sight: Sight) -> Finding:
         by, why = facts.who_refuses(sight, search, syscall="keyctl", host_says=host_says if search == "ENOSYS" else "")
         return facts.blocked(probe, (by, f"keyctl: {why}"), value=search)
     put = facts.text(sight.neighbour, "holding", "add")
-    if put != "ok":
-        raise facts.NoFact(f"the neighbour cannot put a key anywhere ({put}): there is none to look for")
-    if found.get("listed") == "yes":
-        evidence = "/proc/keys lists a neighbour's key, which is not in the session's keyring"
+    own, other = (int(each.get("session", -1)) for each in (found, sight.neighbour["holding"]))
+    sessions = f"the session's keyring is {own}, the neighbour's {other}"
+    if put == "ok" and found.get("listed") == "yes":
+        evidence = f"/proc/keys lists a neighbour's key; {sessions}"
         return Finding(
             probe=probe, verdict=Verdict.LIMITED, by=By.PERMISSIONS, value="listed", evidence=evidence, change=change
         )
-    by = (
-        By.RUNTIME
-        if facts.own_kernel(sight) or found.get("session") != sight.neighbour["holding"].get("session")
-        else By.UNKNOWN
+    told = (
+        f"{sessions}; a search in it says {search}"
+        if put == "ok"
+        else f"{sessions}, into which no key can be put: {put}"
     )
-    sessions = f"session keyring {found.get('session')}, the neighbour's {sight.neighbour['holding'].get('session')}"
-    evidence = f"{sessions}; a search in it says {search}, /proc/keys does not list the key"
-    return Finding(probe=probe, verdict=Verdict.BLOCKED, by=by, value=search, evidence=evidence)
+    if put != "ok" and facts.filtered(sight, "add_key"):
+        return facts.blocked(probe, (By.SECCOMP, f"{told}; the filter refuses add_key"), value=put)
+    if own > 0 and other > 0 and own != other:
+        return facts.blocked(probe, (By.RUNTIME, told), value=search)
+    if put != "ok":
+        raise facts.NoFact(f"{told}: there is none to look for")
+    return facts.blocked(probe, (By.RUNTIME if facts.own_kernel(sight) else By.UNKNOWN, told), value=search)
 
 
 def _abstract(sight: Sight) -> Finding:

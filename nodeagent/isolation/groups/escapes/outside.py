@@ -10,9 +10,10 @@ from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 from typing_extensions import override
 
-from nodeagent.isolation.contract import By, Experiment, Finding, PodRequest, Probe, Risk, Sight, Stage, Verdict
+from nodeagent.isolation.contract import By, Experiment, Finding, Probe, Risk, Sight, Stage, Verdict
 from nodeagent.isolation.groups import facts
 from nodeagent.isolation.groups.escapes.neighbours import host_addresses
+from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
 
 METADATA = "169.254.169.254"
@@ -39,7 +40,7 @@ class Outside(Experiment):
             listener.bind(f"\0{word}")
             listener.listen(4)
             arguments = (f"network={word}", f"route={METADATA}")
-            ended = await stage.run(PodRequest(name="outside", arguments=arguments), deadline_seconds=_SECONDS)
+            ended = await stage.run(looking("outside", arguments), deadline_seconds=_SECONDS)
         found = facts_of(ended.output, ("network", "route"))
         address = _address(facts.fact(found, "network", "addresses"))
         return {

@@ -44,13 +44,13 @@ def judge(
         "kernel": kernel,
         "status": status,
         "uid": uid,
-        "namespaces": {"user": "u0", "pid": "p1", **(namespaces or {})},
+        "namespaces": {"user": "u0", "mnt": "m1", **(namespaces or {})},
     }
     there = {
         "kernel": LINUX,
         "status": {"CapEff": without(), "Seccomp": "0"},
         "uid": 0,
-        "namespaces": {"user": "u0", "pid": "p0"},
+        "namespaces": {"user": "u0", "mnt": "m0"},
     }
     mounts = {"mounts": MOUNTS}
     return judged(
@@ -106,7 +106,13 @@ def test_the_mount_that_a_path_lies_in() -> None:
 
 
 def masks(**ways: str) -> dict[str, Any]:
-    names = {"again": "proc again", "user": "proc again, in a user namespace", "off": "taken off", "tree": "open_tree"}
+    names = {
+        "again": "proc again",
+        "user": "proc again, in a user namespace",
+        "off": "taken off",
+        "tree": "open_tree",
+        "other": "elsewhere",
+    }
     said = {"directly": "open: EROFS", **{names[key]: value for key, value in ways.items()}}
     return {"masks": {"ways": said, "covered": "keys", "release agents": {}}}
 
@@ -128,6 +134,8 @@ def masks(**ways: str) -> dict[str, Any]:
         ("proc_in_user_namespace", masks(user="unmasked"), {}, Verdict.LIMITED, By.PERMISSIONS),
         ("taken_off", masks(off="umount: EINVAL"), {}, Verdict.NOT_APPLICABLE, By.UNKNOWN),
         ("open_tree", masks(tree="open_tree: ENOSYS"), {"kernel": SENTRY}, Verdict.BLOCKED, By.RUNTIME),
+        ("elsewhere", masks(other="none: ENOENT"), {}, Verdict.BLOCKED, By.MOUNT),
+        ("elsewhere", masks(other="ok"), {}, Verdict.OPEN, By.UNKNOWN),
         ("open_tree", {}, {}, Verdict.FAILED, By.UNKNOWN),
     ],
 )
@@ -215,7 +223,8 @@ def test_working_directory(answers: list[dict[str, str]], verdict: Verdict) -> N
     [
         ({"opened": "ok", "seals": 15, "write": "EPERM"}, {}, Verdict.BLOCKED, By.RUNTIME),
         ({"opened": "ok", "seals": 0, "write": "EROFS"}, {}, Verdict.BLOCKED, By.MOUNT),
-        ({"opened": "ok", "seals": 0, "write": "ETXTBSY"}, {}, Verdict.OPEN, By.UNKNOWN),
+        ({"opened": "ok", "seals": 0, "write": "ETXTBSY", "read-only": "no"}, {}, Verdict.OPEN, By.UNKNOWN),
+        ({"opened": "ok", "seals": 0, "write": "ETXTBSY", "read-only": "yes"}, {}, Verdict.BLOCKED, By.MOUNT),
         ({"opened": "ok", "seals": 0, "write": "ok"}, {}, Verdict.OPEN, By.UNKNOWN),
         ({"opened": "ok", "seals": 0, "write": "EACCES"}, {"uid": 7}, Verdict.BLOCKED, By.PERMISSIONS),
         ({"opened": "EACCES"}, {"missing": ("SYS_PTRACE",)}, Verdict.BLOCKED, By.CAPABILITY),
@@ -234,8 +243,8 @@ def test_the_runtimes_program(program: dict[str, Any], given: dict[str, Any], ve
     ("roots", "given", "verdict", "by"),
     [
         ({"others": 0, "reached": 0}, {}, Verdict.BLOCKED, By.NAMESPACE),
-        ({"others": 90, "reached": 90}, {"namespaces": {"pid": "p0"}}, Verdict.OPEN, By.UNKNOWN),
-        ({"others": 2, "reached": 2}, {}, Verdict.LIMITED, By.NAMESPACE),
+        ({"others": 90, "reached": 90, "mount namespaces": ["m2", "m0"]}, {}, Verdict.OPEN, By.UNKNOWN),
+        ({"others": 2, "reached": 2, "mount namespaces": ["m2"]}, {}, Verdict.LIMITED, By.PERMISSIONS),
         (
             {"others": 9, "reached": 0, "refused": "EACCES"},
             {"missing": ("SYS_PTRACE",)},
@@ -333,14 +342,22 @@ def test_spoofing(probe: str, facts: dict[str, Any], given: dict[str, Any], verd
         ({"search": "ENOKEY", "listed": "yes", "session": 1}, "ok", {}, Verdict.LIMITED, By.PERMISSIONS),
         ({"search": "ENOKEY", "listed": "no", "session": 1}, "ok", {}, Verdict.BLOCKED, By.RUNTIME),
         ({"search": "ENOKEY", "listed": "no", "session": 2}, "ok", {}, Verdict.BLOCKED, By.UNKNOWN),
-        ({"search": "ENOKEY", "listed": "no", "session": 1}, "EPERM", {}, Verdict.FAILED, By.UNKNOWN),
+        ({"search": "ENOKEY", "listed": "no", "session": 1}, "EPERM", {}, Verdict.BLOCKED, By.RUNTIME),
+        ({"search": "ENOKEY", "listed": "no", "session": 2}, "EPERM", {}, Verdict.FAILED, By.UNKNOWN),
+        ({"search": "ENOKEY", "session": 1}, "ENOSYS", {"seccomp": "2"}, Verdict.BLOCKED, By.SECCOMP),
         ({"search": "EPERM"}, "EPERM", {"seccomp": "2"}, Verdict.BLOCKED, By.SECCOMP),
         ({"search": "EACCES"}, "ENOSYS", {"kernel": SENTRY}, Verdict.BLOCKED, By.RUNTIME),
     ],
 )
 def test_keys(keys: dict[str, Any], put: str, given: dict[str, Any], verdict: Verdict, by: By) -> None:
     """A keyring is apart when its number differs from the neighbour's; without a key to find there is no answer."""
-    own = {"keys": keys, "syscalls": {"filter": {"keyctl": "EPERM"} if by is By.SECCOMP else {}, "results": {}}}
+    own = {
+        "keys": keys,
+        "syscalls": {
+            "filter": dict.fromkeys(("keyctl", "add_key"), "EPERM") if by is By.SECCOMP else {},
+            "results": {},
+        },
+    }
     host = {"syscalls": {"filter": {}, "results": {}}}
     found = judge("escapes.keys", own, host=host, neighbour={"holding": {"add": put, "session": 2}}, **given)
     assert (found.verdict, found.by) == (verdict, by)
