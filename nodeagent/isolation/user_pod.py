@@ -20,6 +20,8 @@ _NOT_TAKEN_OF_CONTAINER = (
     "name", "image", "imagePullPolicy", "command", "args", "env", "envFrom", "ports", "volumeDevices",
     "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "restartPolicy", "restartPolicyRules",
 )  # fmt: skip
+_LIMITED = ("cpu", "memory", "ephemeral-storage")
+_REQUESTS = {"cpu": "1m", "memory": "1Mi"}  # else a limit is a request too, which this machine may not have
 _ALWAYS_CHANGED = frozenset({"containers", "volumes", "name", "image", "imagePullPolicy", "command", "args", "env"})
 
 
@@ -89,13 +91,22 @@ def _changes(spec: Mapping[str, Any], volumes: list[dict[str, Any]]) -> dict[str
     first: Mapping[str, Any] = spec["containers"][0]
     container = {key: value for key, value in first.items() if key not in _NOT_TAKEN_OF_CONTAINER}
     container["env"] = [entry for entry in first.get("env") or () if _is_plain(entry)]
-    resources = container.get("resources")
-    if isinstance(resources, dict):
-        container["resources"] = {key: value for key, value in resources.items() if key != "claims"}
+    limits = _limits(first)
+    container["resources"] = {
+        "limits": limits,
+        "requests": {name: _REQUESTS[name] for name in _REQUESTS if name in limits},
+    }
     if _needs_user(spec):
         container["securityContext"] = {**(container.get("securityContext") or {}), "runAsUser": NOBODY}
     pod = {key: value for key, value in spec.items() if key not in _NOT_TAKEN}
     return {**pod, "volumes": volumes, "container": container}
+
+
+def _limits(container: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that every node has; devices and huge pages are a node's own."""
+    resources = container.get("resources")
+    limits = resources.get("limits") if isinstance(resources, dict) else None
+    return {name: value for name, value in limits.items() if name in _LIMITED} if isinstance(limits, dict) else {}
 
 
 def _is_plain(entry: Any) -> bool:
@@ -134,5 +145,8 @@ def _told(spec: Mapping[str, Any]) -> Iterable[str]:
     ]
     if fields:
         yield f"left out: {', '.join(fields)}"
+    resources = first.get("resources") if isinstance(first.get("resources"), dict) else {}
+    if resources and resources != {"limits": _limits(first)}:
+        yield "resources: its limits of CPU, memory and storage alone"
     if _needs_user(spec):
         yield f"securityContext.runAsUser: {NOBODY}, as the probe's image names no user"

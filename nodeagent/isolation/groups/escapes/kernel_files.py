@@ -7,7 +7,7 @@ from typing import Any
 from nodeagent.isolation.contract import By, Finding, Probe, Risk, Sight, Verdict
 from nodeagent.isolation.groups import facts
 
-_CHANGE = "securityContext.privileged: false, procMount: Default, and no hostPath of /proc, /sys or what holds the runtime's folders"
+_CHANGE = "securityContext.privileged: false, procMount: Default, no hostPath of /proc, /sys or the runtime's folders"
 # name: (path, title, what somebody does with it)
 _FILES = {
     "core_pattern": (

@@ -28,7 +28,11 @@ def test_all_that_is_changed_is_told(tmp_path: Path) -> None:
             {"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
         ],
         "readinessProbe": {"exec": {"command": ["true"]}},
-        "resources": {"limits": {"memory": "64Mi"}, "claims": [{"name": "gpu"}]},
+        "resources": {
+            "limits": {"memory": "64Mi", "nvidia.com/gpu": 1},
+            "requests": {"cpu": 64},
+            "claims": [{"name": "gpu"}],
+        },
     }
     spec = {
         "hostPID": True,
@@ -43,11 +47,16 @@ def test_all_that_is_changed_is_told(tmp_path: Path) -> None:
         "left out: containers first, side",
         "left out: spec.priorityClassName, spec.runtimeClassName, spec.containers[0].ports, "
         "spec.containers[0].readinessProbe, env S",
+        "resources: its limits of CPU, memory and storage alone",
     )
     assert found.changes == {
         "hostPID": True,
         "volumes": [],
-        "container": {"tty": True, "resources": {"limits": {"memory": "64Mi"}}, "env": container["env"][:2]},  # type: ignore[index]
+        "container": {
+            "tty": True,
+            "resources": {"limits": {"memory": "64Mi"}, "requests": {"memory": "1Mi"}},
+            "env": container["env"][:2],
+        },  # type: ignore[index]
     }
     assert found.pod["spec"]["runtimeClassName"] == "kata"
 
