@@ -251,6 +251,12 @@ def isolation(
         str,
         typer.Option("--profile", metavar="NAME|FILE", help="baseline, restricted, privileged, or a Pod of yours."),
     ] = "baseline",
+    pod: Annotated[
+        Path | None,
+        typer.Option(
+            "--pod", metavar="FILE", parser=_path, help="A Pod of yours: the level it meets, and the probes in it."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs of what is timed.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FORM", help="table or json.")] = "table",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
@@ -267,6 +273,7 @@ def isolation(
         runtimes=runtimes or (),
         only=only or (),
         profile=profile,
+        pod=pod,
         quick=quick,
         output=output,
         dry_run=dry_run,

@@ -2,8 +2,16 @@
 
 from nodeagent.isolation.contract import Group
 from nodeagent.isolation.groups import cost, identity, leaks, limits, surface
+from nodeagent.isolation.groups.escapes import group as escapes
 
-GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, limits.GROUP, cost.GROUP)
+GROUPS: tuple[Group, ...] = (
+    surface.GROUP,
+    leaks.GROUP,
+    identity.GROUP,
+    escapes.GROUP,
+    limits.GROUP,
+    cost.GROUP,
+)
 
 
 class UnknownName(ValueError):

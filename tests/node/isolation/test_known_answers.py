@@ -42,7 +42,10 @@ BASE = {
 }
 WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     # a neighbour that has no more capabilities lets itself be looked into
-    "host-pid": ({"hostPID": True}, {"leaks.processes", "leaks.environments", "identity.namespace.pid"}),
+    "host-pid": (
+        {"hostPID": True},
+        {"leaks.processes", "leaks.environments", "identity.namespace.pid", "escapes.process_roots"},
+    ),
     "host-network": (
         {"hostNetwork": True},
         {"leaks.host_name", "identity.namespace.net", "identity.namespace.uts"},
@@ -91,6 +94,12 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
             "surface.set_host_name",
             "surface.file_systems",
             "surface.ioctl.tiocsti",
+            "escapes.tiocsti",
+            "escapes.release_agent",
+            *(
+                f"escapes.masks.{way}"
+                for way in ("proc_again", "proc_by_newer_calls", "remount", "taken_off", "bind", "open_tree")
+            ),
         },
     ),
     "syslog": (
@@ -117,10 +126,14 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     "bpf": (capability("BPF"), {"surface.capability.bpf"}),
     "devices": (of_host("/dev"), {"surface.devices"}),
     "sys": (of_host("/sys"), {"identity.writable.sys"}),
-    "proc": (of_host("/proc"), {"leaks.processes", "leaks.environments"}),
+    "proc": (of_host("/proc"), {"leaks.processes", "leaks.environments", "escapes.process_roots"}),
     "cgroups": (of_host("/sys/fs/cgroup"), {"identity.writable.cgroup"}),
     "machine-id": (of_host("/etc/machine-id"), {"leaks.machine_id"}),
-    "volume": (of_host("/var/tmp", "/v"), {"identity.writable.mounts"}),
+    # the node's folders are in it: with them comes the container's own proc, as it was before the runtime covered it
+    "volume": (
+        of_host("/var/tmp", "/v"),
+        {"identity.writable.mounts", "escapes.masks.elsewhere", "escapes.masks.proc_in_user_namespace"},
+    ),
     "not-root": (
         context(runAsUser=65534),
         {
@@ -169,8 +182,14 @@ async def test_each_weakness_changes_its_own_probes(probe_cache: Path) -> None:
         base = verdicts(strict)
         answers = await asyncio.gather(*(changed(name, changes) for name, (changes, _) in WEAK.items()))
         assert dict(zip(WEAK, answers, strict=True)) == {name: probes & known for name, (_, probes) in WEAK.items()}
-        assert [finding for finding in strict.values() if finding.verdict is Verdict.FAILED] == []
+        failed = [finding for finding in strict.values() if finding.verdict is Verdict.FAILED]
+        assert [finding for finding in failed if not _is_of_an_experiment(finding)] == []
         await what_hangs(machine)
+
+
+def _is_of_an_experiment(finding: Finding) -> bool:
+    """Experiments have pods of their own, in tests of their own (`test_escapes.py`)."""
+    return any(finding.evidence == f"{each.name}: not looked at" for group in GROUPS for each in group.experiments)
 
 
 async def what_hangs(machine: Laboratory) -> None:
