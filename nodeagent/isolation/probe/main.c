@@ -2,7 +2,7 @@
  * probe --to=FILE SECTION ...             into a file, which is there when it is complete; relay=FILE writes it out
  * probe hold WORD                         the neighbour: who it is, and then it stays
  * probe [--host] ROLE ARGUMENT            what stays, or takes its time (roles.c)
- * probe victim                            the neighbour whom spoofing=IP tries to deceive
+ * probe target                            the neighbour whom spoofing=IP tries to deceive
  * probe-setuid                            (the same file, owned by root with the setuid bit) its user ids
  */
 #include <errno.h>
@@ -113,8 +113,8 @@ int main(int argc, char **argv)
         json_end();
         return hold(argv[2]);
     }
-    if (argc == 2 && strcmp(argv[1], "victim") == 0)
-        return victim();
+    if (argc == 2 && strcmp(argv[1], "target") == 0)
+        return target();
     int at = 1;
     if (at < argc && strcmp(argv[at], "--host") == 0) {
         char line[8];

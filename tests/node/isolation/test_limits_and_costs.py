@@ -1,4 +1,4 @@
-"""Limits, neighbours and costs with real runtimes. No figure is held to a time: that each is there, with its spread, and what must differ."""
+"""Limits, neighbours and costs with real runtimes. No figure is held to a time: each is there with its spread."""
 
 import json
 import subprocess
