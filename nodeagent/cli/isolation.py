@@ -118,7 +118,8 @@ def _print_plan(told: dict[str, str], groups: Sequence[Group], asked: Asked) -> 
     print()
     rows = []
     for group in groups:
-        rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {asked.profile}"])
+        if group.sections:
+            rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {asked.profile}"])
         rows += [[group.name, "experiment", experiment.about] for experiment in group.experiments]
     print_table(("GROUP", "KIND", "WHAT"), rows)
     print(
