@@ -1,4 +1,4 @@
-"""Limits, neighbours and costs with real runtimes. No figure is held to a time: each is there with its spread."""
+"""Limits, neighbours, costs with real runtimes. No figure is held to a time: each has its spread, and what must differ does."""
 
 import json
 import subprocess

@@ -17,10 +17,10 @@ def phase(kind: str, begin_ms: int, end_ms: int, **more: Any) -> dict[str, Any]:
 def test_windows_within_a_phase_count_for_it() -> None:
     """Not those at its edges, nor those between two; phases of one kind are added up."""
     windows = [window(at, at + 50, p99=at) for at in range(0, 1000, 50)]
-    phases = [phase("nothing", 0, 200), phase("cpu", 200, 400), phase("nothing", 400, 500), phase("fork", 500, 505)]
+    phases = [phase("nothing", 0, 200), phase("cpu", 200, 400), phase("nothing", 400, 530), phase("fork", 530, 535)]
     found = sorted_out([*windows, {"error": "EIO"}], phases)
     assert found["cpu"] == {"p99": [250, 300], "rate": [200.0, 200.0], "sync_p99": [1750, 2100], "turns": 3}
-    assert found["nothing"]["p99"] == [50, 100]
+    assert found["nothing"]["p99"] == [50, 100, 450]
     assert found["nothing"]["turns"] == 6
 
 
