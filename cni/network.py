@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -98,7 +99,7 @@ class Network:
             await to_the_end(self._delete(attachment))
 
     async def check(self, attachment: Attachment) -> None:
-        """Ask the plugins whether the attachment is as the ADD left it. Raises PluginError if not."""
+        """Ask the plugins, by configuration and result of the ADD, whether all is as it was left. Raises PluginError if not."""
         attachment.validate()
         if self.config.disable_check:
             return
@@ -108,10 +109,11 @@ class Network:
             cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
             if cached is None:
                 raise NotAttached(f"network {self.config.name}: container {attachment.container_id} is not attached")
-            previous = results.decode(cached.result, self.config.cni_version)
+            config = _recorded_config(cached) or self.config
+            previous = results.decode(cached.result, config.cni_version)
             attachment = _as_recorded(attachment, cached)
-            for plugin in self.config.plugins:
-                await self._invoke(plugin, "CHECK", attachment, self._add_timeout_seconds, previous)
+            for plugin in config.plugins:
+                await self._invoke(plugin, "CHECK", attachment, self._add_timeout_seconds, previous, config)
 
     async def status(self) -> None:
         """Ask the plugins whether an ADD could work (from version 1.1.0 on). Raises PluginError if not."""
@@ -129,6 +131,7 @@ class Network:
     async def gc(self, valid: Iterable[tuple[str, str]]) -> None:
         """Detach every recorded attachment that is not in `valid` ((container id, ifname) pairs), then run the plugins' GC.
 
+        A namespace that is still pinned where the ADD found it is named to the DEL, one that is gone is not.
         Must not run beside any ADD or DEL of this network. Goes on after errors. Raises ExceptionGroup of them.
         Everything that uses the same cache folder must be in `valid`. Does nothing where the network has `disableGC`.
         """
@@ -138,7 +141,10 @@ class Network:
         errors: list[Exception] = []
         for cached in self.cached_attachments():
             if (cached.container_id, cached.ifname) not in keep:
-                stale = Attachment(container_id=cached.container_id, netns="", ifname=cached.ifname)
+                netns = (
+                    cached.netns if os.path.ismount(cached.netns) else ""
+                )  # a path below /proc may be another's by now
+                stale = Attachment(container_id=cached.container_id, netns=netns, ifname=cached.ifname)
                 try:
                     await self.delete(stale)
                 except CNIError as error:
@@ -210,9 +216,7 @@ class Network:
         cached = self._cache.read(self.config.name, attachment.container_id, attachment.ifname)
         config, previous = self.config, None
         if cached is not None:
-            # the configuration must not change between ADD and DEL, whatever the file says by now
-            with contextlib.suppress(CNIError):
-                config = configs.parse(cached.config)
+            config = _recorded_config(cached) or config
             with contextlib.suppress(CNIError):
                 previous = results.decode(cached.result, config.cni_version)
             attachment = _as_recorded(attachment, cached)
@@ -285,6 +289,13 @@ def plugin_request(
     if previous is not None:
         request["prevResult"] = results.encode(previous, config.cni_version)
     return request
+
+
+def _recorded_config(cached: CachedAttachment) -> NetworkConfig | None:
+    """That of the ADD: it must not change until the DEL, whatever the file says by now. None where the record is damaged."""
+    with contextlib.suppress(CNIError):
+        return configs.parse(cached.config)
+    return None
 
 
 def _as_recorded(attachment: Attachment, cached: CachedAttachment) -> Attachment:

@@ -27,6 +27,9 @@ class Call:
     timeout_seconds: float
 
 
+# Told of every run: program, CNI_* variables, standard input, and how it ended (None: killed, or not to be run).
+Ran: TypeAlias = Callable[[Path, Mapping[str, str], bytes, process.Completed | None], None]
+
 # A plugin of this process, by its type: what a call's program would have printed, or a PluginError.
 InProcess: TypeAlias = Callable[[Call], Awaitable[Any]]
 
@@ -36,7 +39,11 @@ def find(plugin: str, bin_dirs: Sequence[Path]) -> Path | None:
     return next((path for path in (folder / plugin for folder in bin_dirs) if path.is_file()), None)
 
 
-async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call) -> Any:
+def _nobody(program: Path, environment: Mapping[str, str], stdin: bytes, ended: process.Completed | None) -> None:
+    """Nobody wants to know."""
+
+
+async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call, *, ran: Ran = _nobody) -> Any:
     """Run a plugin; return the JSON that an ADD or VERSION printed, else None. Raises PluginError."""
     path = find(plugin, bin_dirs)
     if path is None:
@@ -48,7 +55,12 @@ async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call) -> Any:
         "CNI_COMMAND": call.command,
         "CNI_PATH": ":".join(map(str, bin_dirs)),
     }
-    completed = await _run(plugin, path, environment, call)
+    completed = None
+    try:
+        completed = await _run(plugin, path, environment, call)
+    finally:
+        told = {name: value for name, value in environment.items() if name in _PARAMETERS}
+        ran(path, told, json.dumps(call.config).encode(), completed)
     if not completed.ok:
         raise _failure(plugin, call.command, completed)
     text = completed.stdout.strip()

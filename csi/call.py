@@ -1,5 +1,6 @@
 """The calls of a CSI service as data: an attribute of a class says which messages a call has."""
 
+from collections.abc import AsyncGenerator
 from typing import Generic, Protocol, Self, TypeVar, overload
 
 from google.protobuf.message import Message
@@ -45,5 +46,35 @@ class Call(Generic[Request, Response]):
 
         async def call(request: Request, *, deadline_seconds: float | None = None) -> Response:
             return await endpoint.call(request, response, deadline_seconds=deadline_seconds)
+
+        return call
+
+
+class BoundStream(Protocol[_Asked, _Given]):
+    """A call that is answered by many messages. Raises CSIError, also after some of them."""
+
+    def __call__(self, request: _Asked, *, deadline_seconds: float | None = None) -> AsyncGenerator[_Given, None]: ...
+
+
+class Stream(Generic[Request, Response]):
+    """One such call, as `Call` otherwise."""
+
+    def __init__(self, request: type[Request], response: type[Response]) -> None:
+        self.request = request
+        self.response = response
+
+    @overload
+    def __get__(self, service: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, service: Service, owner: type) -> BoundStream[Request, Response]: ...
+
+    def __get__(self, service: Service | None, owner: type) -> Self | BoundStream[Request, Response]:
+        if service is None:
+            return self
+        endpoint, response = service.endpoint, self.response
+
+        def call(request: Request, *, deadline_seconds: float | None = None) -> AsyncGenerator[Response, None]:
+            return endpoint.stream(request, response, deadline_seconds=deadline_seconds)
 
         return call

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from pathlib import Path
 from typing import TypeVar
 
@@ -56,6 +56,32 @@ async def ask(
     except asyncio.CancelledError:
         call.cancel()
         raise
+    return _read(data, answer, method)
+
+
+async def listen(
+    channel: grpc.aio.Channel,
+    path: str,
+    request: Message,
+    answer: type[Answer],
+    *,
+    deadline_seconds: float,
+    secrets: Iterable[str],
+) -> AsyncGenerator[Answer, None]:
+    """As `ask`, of a call that is answered by many messages. Raises CSIError, also after some of them."""
+    method = path.rpartition("/")[2]
+    invoke = channel.unary_stream(path, request_serializer=_serialize, response_deserializer=bytes)
+    call = invoke(request, timeout=deadline_seconds)
+    try:
+        async for data in call:
+            yield _read(data, answer, method)
+    except grpc.aio.AioRpcError as error:
+        raise errors.of_status(error.code().name, error.details() or "", method=method, secrets=secrets) from None
+    finally:
+        call.cancel()
+
+
+def _read(data: bytes, answer: type[Answer], method: str) -> Answer:
     result = answer()
     try:
         result.ParseFromString(data)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Self
 
 from csi import values
-from csi.call import Call, Service
+from csi.call import Call, Service, Stream
 from csi.endpoint import DEADLINE_SECONDS, Endpoint
 from csi.errors import BadAnswer
 from csi.values import (
@@ -120,8 +120,15 @@ class GroupController(Service):
         return values.group_controller_capabilities(await self.get_capabilities(request))
 
 
+class SnapshotMetadata(Service):
+    """Which blocks of snapshots have something in them, and which differ from those of another."""
+
+    allocated = Stream(csi.GetMetadataAllocatedRequest, csi.GetMetadataAllocatedResponse)
+    delta = Stream(csi.GetMetadataDeltaRequest, csi.GetMetadataDeltaResponse)
+
+
 class Client:
-    """`identity`, `node`, `controller`, `group_controller`: the services at one endpoint.
+    """`identity`, `node`, `controller`, `group_controller`, `snapshot_metadata`: the services at one endpoint.
 
     It holds nothing open, and needs no closing.
     """
@@ -132,6 +139,7 @@ class Client:
         self.node = Node(endpoint)
         self.controller = Controller(endpoint)
         self.group_controller = GroupController(endpoint)
+        self.snapshot_metadata = SnapshotMetadata(endpoint)
 
     @classmethod
     def at(cls, address: str, *, deadline_seconds: float = DEADLINE_SECONDS) -> Self:

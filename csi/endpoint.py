@@ -5,9 +5,10 @@ socket, and a driver that was restarted or replaced is met at once. Whether ther
 request is sent, so that `Unreachable` means: nothing has been asked for.
 """
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -39,6 +40,11 @@ def _methods() -> Mapping[str, str]:
 
 
 _METHODS: Final = _methods()
+
+
+def path_of(request: Message) -> str:
+    """The gRPC path of the call that a message of `proto.csi_pb2` is a request of: `/csi.v1.Node/NodeStageVolume`."""
+    return _METHODS[type(request).__name__]
 
 
 class Endpoint:
@@ -79,7 +85,7 @@ class Endpoint:
 
             async with channel.connected(self.path, method, min(limit, CONNECT_SECONDS)) as connection:
                 remaining = max(limit - (time.monotonic() - began), 0.001)
-                path, secrets = _METHODS[type(request).__name__], secret_values(request)
+                path, secrets = path_of(request), secret_values(request)
                 result = await channel.ask(
                     connection, path, request, answer, deadline_seconds=remaining, secrets=secrets
                 )
@@ -89,9 +95,38 @@ class Endpoint:
             outcome = error.code
             raise
         finally:
-            took_seconds = time.monotonic() - began
-            log.debug("%s at %s: %s in %.3f s", method, self.path, outcome, took_seconds)
-            self._ended(_METHODS[type(request).__name__], outcome, took_seconds)
+            self._tell(request, outcome, time.monotonic() - began)
+
+    async def stream(
+        self, request: Message, answer: type[Answer], *, deadline_seconds: float | None = None
+    ) -> AsyncGenerator[Answer, None]:
+        """As `call`, of a call that is answered by many messages: each as it comes. Close it where it is not read to its end."""
+        from csi import channel
+
+        method = type(request).__name__.removesuffix("Request")
+        limit = self.deadline_seconds if deadline_seconds is None else deadline_seconds
+        began, outcome = time.monotonic(), "CANCELLED"
+        try:
+            async with channel.connected(self.path, method, min(limit, CONNECT_SECONDS)) as connection:
+                remaining = max(limit - (time.monotonic() - began), 0.001)
+                secrets = secret_values(request)
+                answers = channel.listen(
+                    connection, path_of(request), request, answer, deadline_seconds=remaining, secrets=secrets
+                )
+                async with contextlib.aclosing(answers):
+                    async for each in answers:
+                        yield each
+            outcome = "OK"
+        except errors.CSIError as error:
+            outcome = error.code
+            raise
+        finally:
+            self._tell(request, outcome, time.monotonic() - began)
+
+    def _tell(self, request: Message, outcome: str, took_seconds: float) -> None:
+        path = path_of(request)
+        log.debug("%s at %s: %s in %.3f s", path.rpartition("/")[2], self.path, outcome, took_seconds)
+        self._ended(path, outcome, took_seconds)
 
 
 def secret_values(request: Message) -> Iterable[str]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -52,14 +51,6 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if collected and found:
         with open(collected, "a") as file:
             file.writelines(f"{line}\n" for line in found)
-
-
-def pytest_runtest_logreport(report: Any) -> None:
-    """Write down what failed, for hack/test (NODEAGENT_FAILED). In the process that hears of all workers only."""
-    failed = os.environ.get("NODEAGENT_FAILED")
-    if failed and report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
-        with open(failed, "a") as file:
-            file.write(re.sub(r"@[\w-]+$", "", report.nodeid) + "\n")  # without the group, which is no part of the name
 
 
 @pytest.hookimpl(wrapper=True)

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import os
 import shutil
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from cni.testing import journal
 from cni.testing.host import fresh_host
 from cni.testing.implementation import Implementation
 from cni.testing.levels import check_id
@@ -19,7 +21,7 @@ from cni.testing.subject import Subject, kept_by
 
 __all__ = ["network"]
 
-# implementation's name -> what it keeps on a host without pods
+# name and configuration of an implementation -> what it keeps on a host without pods
 _KEPT = pytest.StashKey[dict[str, frozenset[str]]]()
 
 
@@ -29,9 +31,9 @@ async def network(request: pytest.FixtureRequest, network_implementation: Implem
     if os.geteuid() != 0:
         pytest.skip("needs root")
     if reason := network_implementation.exceptions.get(check_id(request.function.__name__)):
-        pytest.skip(f"{network_implementation.name}: {reason}")
+        pytest.skip(f"excepted: {reason}")
     kept = request.config.stash.setdefault(_KEPT, {})
-    name = network_implementation.name
+    name = f"{network_implementation.name} {json.dumps(network_implementation.document)}"
     if name not in kept:
         with on_fresh_host(network_implementation) as first:
             kept[name] = await kept_by(first)
@@ -46,6 +48,7 @@ def on_fresh_host(implementation: Implementation) -> Iterator[Subject]:
     """Move the event loop's thread to a host of its own for the block. Everything that is made goes with it."""
     folder = Path(tempfile.mkdtemp(prefix="natest-cni-"))
     loop = asyncio.get_running_loop()
+    journal.begin(folder)
     with contextlib.ExitStack() as undo:
         undo.callback(shutil.rmtree, folder)
         # threads are where their maker is, and idle ones may be from elsewhere

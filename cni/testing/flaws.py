@@ -66,6 +66,11 @@ def _any_1_1_1(plugin: str) -> tuple[Flaw, ...]:
             found=r'accepted: .*"sandbox": "/proc/self/ns/net".*',
             text="ADD into the plugin's own namespace is not refused",
         ),
+        Flaw(
+            plugin=plugin,
+            found=rf"{plugin}: VERSION in 0\.4\.0 is answered in 1\.0\.0.*",
+            text="VERSION is answered in the plugin's version, not in that of the question",
+        ),
     )
 
 
@@ -102,11 +107,43 @@ RELEASES: Final[Mapping[str, tuple[Flaw, ...]]] = MappingProxyType(
                 found=r'plugin type="portmap" failed \(check\): could not check ipv6 dnat: .*',
                 text="CHECK of a pod that has only IPv4 fails: it looks for its ip6tables chain",
             ),
-            *_any_1_1_1("bridge"),
-            *_any_1_1_1("macvlan"),
-            *_any_1_1_1("ptp"),
+            *(
+                flaw
+                for plugin in ("bridge", "macvlan", "ptp", "bandwidth", "firewall", "portmap", "tuning")
+                for flaw in _any_1_1_1(plugin)
+            ),
             *_masquerade_1_1_1("bridge"),
             *_masquerade_1_1_1("ptp"),
+            Flaw(
+                plugin="bridge",
+                found=r"nftables bridge nat .*\bcni-br-iface-.*",
+                text="rules of macspoofchk stay when the namespace is gone before DEL",
+            ),
+            Flaw(
+                plugin="bandwidth",
+                found=r"not JSON on standard output: Answer\(status=2, stdout='', stderr='panic: .*/meta/bandwidth/.*",
+                text="ADD without prevResult crashes",
+            ),
+            Flaw(
+                plugin="bandwidth",
+                found=r'plugin type="bandwidth" failed \(check\): netplugin failed: panic: .*/meta/bandwidth/.*',
+                text="CHECK of a pod without limits crashes",
+            ),
+            Flaw(
+                plugin="bandwidth",
+                found=r"CHECK finds nothing wrong: the limits of bandwidth are gone",
+                text="CHECK does not miss limits that are gone",
+            ),
+            Flaw(
+                plugin="tuning",
+                found=r"file \S+_eth0\.json",
+                text="the file of what it changed stays when the namespace is gone before DEL",
+            ),
+            Flaw(
+                plugin="tuning",
+                found=r'plugin type="tuning" failed \(check\): open \S+/IFNAME/.*',
+                text="CHECK fails with a sysctl of IFNAME: it looks for an interface of that name",
+            ),
             Flaw(
                 plugin="ptp",
                 found=r'plugin type="ptp" failed \(add\): failed to add route .* file exists.*',

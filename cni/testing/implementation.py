@@ -4,6 +4,7 @@ import json
 import string
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -11,7 +12,9 @@ from cni import config
 from cni.attachment import Attachment
 from cni.config import NetworkConfig
 from cni.network import Network
+from cni.plugin import Call, invoke
 from cni.result import Result
+from cni.testing import journal
 from cni.testing.flaws import Flaw
 from cni.testing.levels import check_id
 from cni.testing.wire import TIMEOUT_SECONDS
@@ -43,6 +46,7 @@ class Implementation:
     `bin_dirs`: where the plugins' programs are. `make`: instead, something in this process that has the verbs; checks that are
     about programs are skipped then. `exceptions`: id of a check -> why this network does without; raises ValueError for what
     has not the form of an id. `flaws`: mistakes that are known, and told instead of failing the check (cni/testing/flaws.py).
+    `timed_rounds`: how many pods come and go for the times of ADD and DEL.
     """
 
     name: str
@@ -51,6 +55,7 @@ class Implementation:
     make: Factory | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
     flaws: tuple[Flaw, ...] = ()
+    timed_rounds: int = 100
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.exceptions if not check_id(f"test_{name.lower()}_")]
@@ -82,7 +87,12 @@ class Implementation:
             parsed,
             bin_dirs=self.bin_dirs,
             cache_dir=memory,
+            in_process={part.type: partial(self._noted, part.type) for part in parsed.plugins},
             add_timeout_seconds=TIMEOUT_SECONDS,
             del_timeout_seconds=TIMEOUT_SECONDS,
         )
         return parsed, network
+
+    async def _noted(self, kind: str, call: Call) -> Any:
+        """A run of a program, noted for those who want to know what was sent and what came back."""
+        return await invoke(kind, self.bin_dirs, call, ran=journal.note)

@@ -4,6 +4,7 @@ A check is a test function named `test_<id>_<words>`, its id that of docs/facts/
 change. Its docstring says what is expected, and where the specification says so.
 """
 
+import inspect
 import re
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import pytest
 LEVELS: Final = ("must", "should", "may")
 MARKER: Final = "cni_level"
 _NAME = re.compile(r"test_([a-z]+[0-9]+)_")
+_CITED = re.compile(r"(CNI [0-9.]+, section .*?)\.?$", re.MULTILINE)
 
 # the specification says MUST, or Kubernetes cannot do without
 must = pytest.mark.cni_level("must")
@@ -27,14 +29,21 @@ def check_id(name: str) -> str:
     return found[1].upper() if found else ""
 
 
+def described(function: object) -> dict[str, str]:
+    """id, level, promise, and section of the specification ("" where it is silent); empty for what is no check."""
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == MARKER]
+    if not marks:
+        return {}
+    promise = inspect.cleandoc(function.__doc__ or "")
+    cited = _CITED.search(promise)
+    return {
+        "id": check_id(getattr(function, "__name__", "")),
+        "level": marks[0].args[0],
+        "spec": cited[1] if cited else "",
+        "promise": promise,
+    }
+
+
 def properties(item: pytest.Item) -> list[tuple[str, Any]]:
-    """What reports say of a check beside its outcome: id, level, and the promise."""
-    function = getattr(item, "function", None)
-    level = item.get_closest_marker(MARKER)
-    if function is None or level is None:
-        return []
-    return [
-        ("id", check_id(function.__name__)),
-        ("level", level.args[0]),
-        ("promise", (function.__doc__ or "").strip()),
-    ]
+    """What reports say of a check beside its outcome: id, level, section, promise."""
+    return list(described(getattr(item, "function", None)).items())

@@ -3,8 +3,6 @@
 Loaded in every run of a machine that has nodeagent installed, so it imports nothing of it before it is used.
 """
 
-import json
-import tomllib
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from cni.testing.flaws import Flaw
     from cni.testing.implementation import Implementation
 
 _TOLD = pytest.StashKey[bool]()
 MARKER = "cni_level(level): how much a check of a network counts: must, should or may"
-_HINT = "--cni-conf FILE or --cni-conf-dir FOLDER, with --cni-bin-dir FOLDER, or override the fixture `network_implementation`"
+_HINT = (
+    "--cni-conf FILE or --cni-conf-dir FOLDER or --cni-plugin NAME, with --cni-bin-dir FOLDER, or override the fixture "
+    "`network_implementation`"
+)
+# title of the section of a report with a shell line that does again what a check did
+REPRODUCE = "reproduce"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("cni", "checks of CNI plugins (pytest --pyargs cni.testing)")
     group.addoption("--cni-conf", metavar="FILE", help="the network to test: a .conflist, .conf or .json")
     group.addoption("--cni-conf-dir", metavar="FOLDER", help="instead: the first usable file of a folder, as on a node")
+    group.addoption("--cni-plugin", metavar="NAME", help="instead: a network of that plugin, made for the purpose")
     group.addoption(
         "--cni-bin-dir", metavar="FOLDER", action="append", default=[], help="where plugins are; may be repeated"
     )
@@ -57,7 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: "pytest.CallInfo[None]"
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A check that found nothing but known flaws is an expected failure, with their texts; when it cleans up, too."""
+    """A check that found nothing but known flaws is an expected failure, with their texts; when it cleans up, too.
+
+    Any other failure says what was sent and what came back, what the specification asks, and how to do it again.
+    """
     report = yield
     implementation = getattr(item, "funcargs", {}).get("network_implementation")
     if report.failed and call.excinfo is not None and implementation:
@@ -69,7 +75,21 @@ def pytest_runtest_makereport(
             else:
                 report.outcome, report.wasxfail = "skipped", f"known flaw of {text}"
             item.stash[_TOLD] = True
+        else:
+            report.sections += _sections(item)
     return report
+
+
+def _sections(item: pytest.Item) -> list[tuple[str, str]]:
+    from cni.testing import journal
+    from cni.testing.levels import described
+
+    check = described(getattr(item, "function", None))
+    if not check:
+        return []
+    title = f"CNI check {check['id']}, {check['level'].upper()}: {check['spec'] or 'the specification is silent'}"
+    again = journal.reproduction()
+    return [(title, f"{check['promise']}\n\n{journal.told()}"), *([(REPRODUCE, again)] if again else [])]
 
 
 @pytest.fixture
@@ -80,31 +100,24 @@ def network_implementation(pytestconfig: pytest.Config) -> "Implementation":
 
 def implementation_of(config: pytest.Config) -> "Implementation":
     """Raises UsageError."""
-    from cni import config as configs
-    from cni.errors import CNIError
-    from cni.testing.implementation import Implementation
+    from cni.testing.chosen import Chosen, implementation
 
-    conf, folder, bin_dirs = (config.getoption(f"cni_{name}") for name in ("conf", "conf_dir", "bin_dir"))
-    if bool(conf) == bool(folder) or not bin_dirs:
+    def option(name: str) -> Any:
+        return config.getoption(f"cni_{name}")
+
+    given = [name for name in ("conf", "conf_dir", "plugin") if option(name)]
+    if len(given) != 1 or not option("bin_dir"):
         raise pytest.UsageError(f"name the network to test: {_HINT}")
     try:
-        network = configs.load(Path(conf)) if conf else configs.load_default(Path(folder))
-        chosen = config.getoption("cni_exceptions")
-        exceptions: dict[str, Any] = tomllib.loads(Path(chosen).read_text()) if chosen else {}
-        return Implementation(
-            name=network.name,
-            document=json.loads(network.source),
-            bin_dirs=tuple(Path(path).resolve() for path in bin_dirs),
-            exceptions=exceptions,
-            flaws=_flaws_of(config.getoption("cni_known_flaws")),
+        return implementation(
+            Chosen(
+                conf=Path(option("conf")) if option("conf") else None,
+                conf_dir=Path(option("conf_dir")) if option("conf_dir") else None,
+                plugin=option("plugin") or "",
+                bin_dirs=tuple(Path(path) for path in option("bin_dir")),
+                exceptions=Path(option("exceptions")) if option("exceptions") else None,
+                known_flaws=tuple(option("known_flaws")),
+            )
         )
-    except (OSError, ValueError, CNIError) as error:
-        raise pytest.UsageError(f"--cni-conf, --cni-conf-dir, --cni-exceptions: {error}") from error
-
-
-def _flaws_of(releases: list[str]) -> "tuple[Flaw, ...]":
-    from cni.testing.flaws import RELEASES
-
-    if unknown := [name for name in releases if name not in RELEASES]:
-        raise pytest.UsageError(f"--cni-known-flaws: {unknown[0]} is none of {', '.join(RELEASES)}")
-    return tuple(flaw for name in releases for flaw in RELEASES[name])
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error

@@ -89,6 +89,18 @@ def delete_link(ifname: str) -> None:
         route.link("del", index=route.link_lookup(ifname=ifname)[0])
 
 
+def detach_link(ifname: str) -> None:
+    """Take an interface of the calling thread's namespace from its bridge."""
+    with IPRoute() as route:
+        route.link("set", index=route.link_lookup(ifname=ifname)[0], master=0)
+
+
+def ports_of_bridges() -> set[str]:
+    """Names of the interfaces of the calling thread's namespace that are on one."""
+    with IPRoute() as route:
+        return {link.get_attr("IFLA_IFNAME") for link in route.get_links() if link.get_attr("IFLA_MASTER")}
+
+
 def peers() -> set[str]:
     """Names of the veth interfaces of the calling thread's namespace, which is a host's, but for its uplink."""
     with IPRoute() as route:

@@ -26,7 +26,7 @@ from cni.testing.pod import Pod
 
 # where plugins are known to keep files about single containers
 _FOLDERS = (Path("/run/cni"), Path("/var/lib/cni"))
-_RANGE_KEYS = ("subnet", "rangeStart", "rangeEnd", "gateway")
+RANGE_KEYS = ("subnet", "rangeStart", "rangeEnd", "gateway")
 _MOST_BYTES = 65536
 # a namespace that nobody holds any more is taken down by the kernel in its own time, its links with it
 _SETTLING_SECONDS = 5.0
@@ -179,7 +179,7 @@ class Subject:
         for part in document.get("plugins", [document]):
             ipam = part.get("ipam") or {}
             if "subnet" in ipam:
-                ipam["ranges"] = [[{key: ipam.pop(key) for key in _RANGE_KEYS if key in ipam}], *ipam.get("ranges", [])]
+                ipam["ranges"] = [[{key: ipam.pop(key) for key in RANGE_KEYS if key in ipam}], *ipam.get("ranges", [])]
             if ipam.get("ranges"):
                 ipam["ranges"] = [[_shortened(choices[0], size)] for choices in ipam["ranges"]]
                 return self.variant(document)

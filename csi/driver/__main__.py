@@ -53,6 +53,8 @@ def arguments(argv: Sequence[str] | None = None, prog: str = "csi.driver") -> Ar
             capacity_bytes=int(quantity.parse(given.capacity)),
             attach=given.attach,
             max_volumes=given.max_volumes,
+            other_nodes=frozenset(given.other_node),
+            mount_group=given.mount_group,
             alpha=given.alpha,
         )
         return Arguments(
@@ -81,7 +83,13 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--attach", action="store_true", help="volumes are attached before they are used")
     parser.add_argument("--max-volumes", type=int, default=0, help="attached to the node; default: no limit")
-    parser.add_argument("--alpha", action="store_true", help="claim GET_SNAPSHOT, which common testers do not know")
+    parser.add_argument(
+        "--other-node", action="append", default=[], metavar="ID", help="a node that is known, without volumes (repeat)"
+    )
+    parser.add_argument("--mount-group", action="store_true", help="claim VOLUME_MOUNT_GROUP: the driver gives groups")
+    parser.add_argument(
+        "--alpha", action="store_true", help="claim GET_SNAPSHOT and SnapshotMetadata, unknown to common testers"
+    )
     parser.add_argument(
         "--registration", metavar="unix:///PATH", help="where to tell a node's agent: a socket in its plugins_registry"
     )

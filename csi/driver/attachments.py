@@ -59,6 +59,8 @@ class AttachmentService:
         async with self._locks.of(request.volume_id):
             volume = self._store.volumes.known(request.volume_id)
             if request.node_id != self._settings.node_id:
+                if request.node_id in self._settings.other_nodes:
+                    raise errors.WrongState(f"the volume is on node {self._settings.node_id} alone")
                 raise errors.NotFound(f"no node {errors.presentable(request.node_id)[:128]}")
             publication.check_options(volume, access)
             before = volume.attached.get(request.node_id)

@@ -17,6 +17,7 @@ _MAX_PATH_BYTES: Final = 4095
 # CSI, "CreateVolume": control characters but for tab, newline and carriage return
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _MAX_BYTES: Final = 2**62
+_GROUP = re.compile("[0-9]{1,9}")
 
 
 def required(value: str, field: str) -> str:
@@ -63,8 +64,8 @@ def access(capability: csi.VolumeCapability) -> Access:
             f"volume_capability: no file system {errors.presentable(capability.mount.fs_type)[:32]!r}; "
             f"there is {', '.join(FILE_SYSTEMS)}"
         )
-    if capability.mount.volume_mount_group:
-        raise errors.InvalidArgument("volume_capability: VOLUME_MOUNT_GROUP is not claimed")
+    if capability.mount.volume_mount_group and not _GROUP.fullmatch(capability.mount.volume_mount_group):
+        raise errors.InvalidArgument("volume_capability: volume_mount_group is no number of a group")
     return Access.of(capability)
 
 
@@ -74,6 +75,14 @@ def one_access(
     if not request.HasField("volume_capability"):
         raise errors.InvalidArgument("volume_capability is missing")
     return access(request.volume_capability)
+
+
+def on_node(request: csi.NodeStageVolumeRequest | csi.NodePublishVolumeRequest, *, claims_groups: bool) -> Access:
+    """The access that the node is to give."""
+    found = one_access(request)
+    if found.group is not None and not claims_groups:
+        raise errors.InvalidArgument("volume_capability: VOLUME_MOUNT_GROUP is not claimed")
+    return found
 
 
 def accesses(capabilities: Iterable[csi.VolumeCapability]) -> tuple[Access, ...]:

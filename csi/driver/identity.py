@@ -12,6 +12,7 @@ _SERVICES = (
     PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS,
     PluginCapability.GROUP_CONTROLLER_SERVICE,
 )
+_WITH_ALPHA = (PluginCapability.SNAPSHOT_METADATA_SERVICE,)
 
 
 class IdentityService:
@@ -27,7 +28,7 @@ class IdentityService:
         self, _request: csi.GetPluginCapabilitiesRequest
     ) -> csi.GetPluginCapabilitiesResponse:
         answer = csi.GetPluginCapabilitiesResponse()
-        for service in _SERVICES:
+        for service in (*_SERVICES, *(_WITH_ALPHA if self._settings.alpha else ())):
             answer.capabilities.add(service=csi.PluginCapability.Service(type=service.value))
         # of a volume that cannot, the machine being as it is (growth.py), it is told when it is asked to
         online = csi.PluginCapability.VolumeExpansion(type=PluginCapability.ONLINE_EXPANSION.value)

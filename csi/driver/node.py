@@ -21,7 +21,7 @@ CAPABILITIES = (
     NodeCapability.VOLUME_CONDITION,
     NodeCapability.SINGLE_NODE_MULTI_WRITER,
 )
-
+WITH_GROUPS = (NodeCapability.VOLUME_MOUNT_GROUP,)
 
 _MAX_TARGETS = 1000  # of one volume
 
@@ -43,14 +43,14 @@ class NodeService:
 
     async def node_get_capabilities(self, _request: csi.NodeGetCapabilitiesRequest) -> csi.NodeGetCapabilitiesResponse:
         answer = csi.NodeGetCapabilitiesResponse()
-        for each in CAPABILITIES:
+        for each in (*CAPABILITIES, *(WITH_GROUPS if self._settings.mount_group else ())):
             answer.capabilities.add(rpc=csi.NodeServiceCapability.RPC(type=each.name))
         return answer
 
     async def node_stage_volume(self, request: csi.NodeStageVolumeRequest) -> csi.NodeStageVolumeResponse:
         checks.required(request.volume_id, "volume_id")
         staging = str(checks.path(request.staging_target_path, "staging_target_path"))
-        access = checks.one_access(request)
+        access = checks.on_node(request, claims_groups=self._settings.mount_group)
         async with self._locks.of(request.volume_id):
             volume = self._usable(request.volume_id)
             publication.check_options(volume, access)
@@ -77,11 +77,13 @@ class NodeService:
                 raise errors.WrongState(f"the volume is staged at {mounts.shown(node_volume.staging_path)}")
             if node_volume.staged != access:
                 raise errors.AlreadyExists("the volume is staged there with another capability")
+            publication.give_group(Path(staging), access)
             return
         if mounts.is_mount_point(Path(staging)):
             raise errors.WrongState(f"something else is mounted at {mounts.shown(staging)}")
         self._store.node.keep(replace(node_volume, staging_path=staging, staged=access))
         publication.stage(volume, self._store.volumes.place(volume), Path(staging), access)
+        publication.give_group(Path(staging), access)
 
     async def node_unstage_volume(self, request: csi.NodeUnstageVolumeRequest) -> csi.NodeUnstageVolumeResponse:
         checks.required(request.volume_id, "volume_id")
@@ -104,7 +106,7 @@ class NodeService:
     async def node_publish_volume(self, request: csi.NodePublishVolumeRequest) -> csi.NodePublishVolumeResponse:
         checks.required(request.volume_id, "volume_id")
         target = str(checks.path(request.target_path, "target_path"))
-        access = checks.one_access(request)
+        access = checks.on_node(request, claims_groups=self._settings.mount_group)
         how = Target(access=access, readonly=request.readonly or access.mode.reads_only)
         async with self._locks.of(request.volume_id):
             volume = self._usable(request.volume_id)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from csi import errors
-from csi.driver import contents, mount_options
+from csi.driver import contents, mount_group, mount_options
 from csi.driver.records import Access, NodeVolume, Target, Volume
 from runtimes.linux import loop, mounts, syscalls
 
@@ -67,6 +67,13 @@ def stage(volume: Volume, place: Path, staging: Path, access: Access) -> None:
                 raise _of_mount(error, options) from error
             finally:
                 os.close(device)
+
+
+def give_group(staging: Path, access: Access) -> None:
+    """Let what is mounted at `staging` be of the group that was asked for; one that is only read stays. Raises OSError."""
+    if access.group is not None and not access.mode.reads_only and "ro" not in access.flags:
+        with _opened(staging, os.O_DIRECTORY) as directory:
+            mount_group.give(directory, access.group)
 
 
 def _of_mount(error: OSError, options: str) -> Exception:

@@ -12,20 +12,23 @@ Backing = Literal["directory", "image"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """A VolumeCapability that has been checked. `flags`: mount options, in their order."""
+    """A VolumeCapability that has been checked. `flags`: mount options, in their order. `group`: whose the files are to be."""
 
     mode: AccessMode
     block: bool = False
     fs_type: str = ""
     flags: tuple[str, ...] = ()
+    group: int | None = None
 
     @classmethod
     def of(cls, capability: csi.VolumeCapability) -> "Access":
+        group = capability.mount.volume_mount_group
         return cls(
             mode=AccessMode(capability.access_mode.mode),
             block=capability.HasField("block"),
             fs_type=capability.mount.fs_type,
             flags=tuple(capability.mount.mount_flags),
+            group=int(group) if group else None,
         )
 
 

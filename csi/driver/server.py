@@ -5,7 +5,7 @@ A call that was begun is carried to its end, whatever becomes of its caller: who
 
 import errno
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from csi.driver.identity import IdentityService
 from csi.driver.locks import Locks
 from csi.driver.node import NodeService
 from csi.driver.settings import Settings
+from csi.driver.snapshot_metadata import SnapshotMetadataService
 from csi.driver.snapshots import SnapshotService
 from csi.driver.store import Store
 from csi.driver.usage import UsageService
@@ -32,7 +33,7 @@ from runtimes.linux.unix_socket import SocketPath
 
 _GRACE_SECONDS = 5.0
 _MAX_CALLS = 128
-_SERVICES = ("Identity", "Controller", "GroupController", "Node")
+_SERVICES = ("Identity", "Controller", "GroupController", "SnapshotMetadata", "Node")
 _NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 Method: TypeAlias = Callable[[Any], Awaitable[Message]]
@@ -51,6 +52,7 @@ class Server:
             VolumeService(settings, store, locks, self._copies),
             SnapshotService(settings, store, locks, self._copies),
             GroupService(store, locks, self._copies),
+            SnapshotMetadataService(settings, store, locks),
             AttachmentService(settings, store, locks),
             NodeService(settings, store, locks),
             UsageService(store, locks),
@@ -85,13 +87,14 @@ class Server:
     def _handlers(self, service: str) -> grpc.GenericRpcHandler:
         description = csi.DESCRIPTOR.services_by_name[service]
         handlers = {
-            method.name: grpc.unary_unary_rpc_method_handler(
-                self._answer(method.name, found),
+            method.name: (grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler)(
+                (self._answers if streams else self._answer)(method.name, found),
                 request_deserializer=getattr(csi, method.input_type.name).FromString,
                 response_serializer=_serialize,
             )
             for method in description.methods
             if (found := self._method(method.name)) is not None
+            for streams in (method.server_streaming,)
         }
         return grpc.method_handlers_generic_handler(description.full_name, handlers)
 
@@ -110,6 +113,16 @@ class Server:
             raise AssertionError("abort returned")
 
         return answer
+
+    def _answers(self, name: str, method: Method) -> Callable[[Any, Context], AsyncIterator[Message]]:
+        """Of a call that only looks: what there is to tell is known before the first message is sent."""
+
+        async def answers(request: Any, context: Context) -> AsyncIterator[Message]:
+            for message in await answer(request, context):
+                yield message
+
+        answer: Any = self._answer(name, method)
+        return answers
 
     async def _carry(self, method: Method, request: Any, name: str) -> Message:
         async def counted() -> Message:

@@ -11,7 +11,9 @@ class Settings:
     """`capacity_bytes`: what all volumes together may promise; 0: the size of the file system of `state_dir`.
 
     `attach`: volumes need ControllerPublishVolume before they can be used, as disks of a cloud do. `max_volumes`: how many may be
-    attached to the node, 0: no limit. `alpha`: claim what CSI calls alpha and common testers do not know: GET_SNAPSHOT.
+    attached to the node, 0: no limit. `other_nodes`: ids that the controller knows too, though no volume is there.
+    `mount_group`: claim VOLUME_MOUNT_GROUP, so that agents leave a pod's group to the driver. `alpha`: claim what CSI calls alpha
+    and common testers do not know: GET_SNAPSHOT, the SnapshotMetadata service.
     """
 
     state_dir: Path
@@ -20,6 +22,8 @@ class Settings:
     capacity_bytes: int = 0
     attach: bool = False
     max_volumes: int = 0
+    other_nodes: frozenset[str] = frozenset()
+    mount_group: bool = False
     alpha: bool = False
 
     @property

@@ -19,6 +19,7 @@ from csi.testing.subject import Claim, Subject
 from csi.values import PluginCapability
 from runtimes.linux.mounts import MountError
 from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import to_the_end
 
 __all__ = ["driver"]
 
@@ -36,7 +37,7 @@ async def driver(request: pytest.FixtureRequest, csi_implementation: Implementat
     try:
         subject = await _met(csi_implementation, directory, calls)
         yield subject
-        assert await subject.clean_up() == []
+        assert await to_the_end(subject.clean_up()) == []
     finally:
         with contextlib.suppress(MountError):  # told above
             remove_tree(directory)
@@ -59,6 +60,7 @@ async def _met(implementation: Implementation, directory: Path, calls: list[str]
         node=at_node.node,
         controller=at_controller.controller,
         group_controller=at_controller.group_controller,
+        snapshot_metadata=at_controller.snapshot_metadata,
         claims=frozenset(claims),
         info=await at_node.node.info(),
         directory=directory,

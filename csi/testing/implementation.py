@@ -18,6 +18,7 @@ class Implementation:
     `volume_bytes`, `expand_bytes`: how large volumes are made, and by how much they grow. `fs_type`: empty: the driver's own.
     `directory`: where staging and target paths are made; the driver must see it by the same path.
     `exceptions`: id of a case -> why this driver does without.
+    `second_node_id`: another node that the Controller knows. `log`: a file that the driver writes to, read for secrets.
     `before_call`: awaited with the name of each call before it is made; `restart`: ends the driver and starts it again.
     Raises ValueError for an endpoint that is none.
     """
@@ -35,6 +36,8 @@ class Implementation:
     fs_type: str = ""
     directory: Path | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
+    second_node_id: str = ""
+    log: Path | None = None
     before_call: Callable[[str], Awaitable[None]] | None = None
     restart: Callable[[], Awaitable[None]] | None = None
 

@@ -4,6 +4,7 @@ A case is a test function named `test_<id>_<words>`, its id that of docs/facts/s
 one row of that table is several cases: ids stay, words may change. Its docstring says what is expected.
 """
 
+import inspect
 import re
 from typing import Any, Final
 
@@ -30,11 +31,16 @@ def case_id(name: str) -> str:
     return found[1].upper() if found else ""
 
 
-def properties(item: pytest.Item) -> dict[str, Any]:
-    """What reports say of a case beside its outcome: id, level, spec, promise; nothing of what is no case."""
-    function, mark = getattr(item, "function", None), item.get_closest_marker(MARKER)
-    if function is None or mark is None:
+def described(function: object) -> dict[str, str]:
+    """id, level, heading of the specification, promise; empty for what is no case."""
+    marks = [mark for mark in getattr(function, "pytestmark", ()) if mark.name == MARKER]
+    if not marks:
         return {}
-    level, spec = mark.args
-    promise = (function.__doc__ or "").strip()
-    return {"id": case_id(function.__name__), "level": level, "spec": spec, "promise": promise}
+    level, spec = marks[0].args
+    promise = inspect.cleandoc(function.__doc__ or "")
+    return {"id": case_id(getattr(function, "__name__", "")), "level": level, "spec": spec, "promise": promise}
+
+
+def properties(item: pytest.Item) -> dict[str, Any]:
+    """What reports say of a case beside its outcome; nothing of what is no case."""
+    return dict(described(getattr(item, "function", None)))

@@ -1,6 +1,8 @@
 """An endpoint as an orchestrator uses it: secrets go with the calls, and an operation that is under way is asked for again."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -44,6 +46,22 @@ class PatientEndpoint(Endpoint):
                 return found
             await asyncio.sleep(_AGAIN.next_delay(attempt))
             attempt += 1
+
+    @override
+    async def stream(
+        self, request: Message, answer: type[Answer], *, deadline_seconds: float | None = None
+    ) -> AsyncGenerator[Answer, None]:
+        if self._implementation.before_call is not None:
+            await self._implementation.before_call(type(request).__name__.removesuffix("Request"))
+        sent = self._with_secrets(request)
+        try:
+            async with contextlib.aclosing(super().stream(sent, answer, deadline_seconds=deadline_seconds)) as answers:
+                async for each in answers:
+                    self._note(sent, " ".join(str(each).split()))
+                    yield each
+        except errors.CSIError as error:
+            self._note(sent, f"{error.code}: {error.message}")
+            raise
 
     def _note(self, sent: Message, came: str) -> None:
         self.calls.append(f"{shown(sent)}\n    -> {came[:1000]}")

@@ -3,7 +3,7 @@
 Loaded in every run of a machine that has nodeagent installed, so it imports next to nothing of it before it is used.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--csi-fs-type", metavar="NAME", default="", help="to ask for; default: the driver's choice")
     add("--csi-workdir", metavar="DIR", help="where to mount; the driver must see it by the same path")
     add("--csi-exceptions", metavar="FILE", help='TOML of what it does without: "id of a case" = "the reason"')
+    add("--csi-second-node-id", metavar="ID", default="", help="another node that the Controller knows")
+    add("--csi-restart", metavar="COMMAND", help="ends the driver at once and starts it again; no shell")
+    add("--csi-log", metavar="FILE", help="what the driver writes to: it is searched for secrets")
     add("--csi-strict", action="store_true", help="let a recommendation that is not kept be a failure")
 
 
@@ -55,60 +58,41 @@ def csi_implementation(pytestconfig: pytest.Config) -> "Implementation":
 
 def _implementation_of(config: pytest.Config) -> "Implementation":
     """Raises UsageError."""
-    import tomllib
-
-    from csi.testing.implementation import Implementation
-    from runtimes.kube import quantity
+    from csi.testing.chosen import Chosen, implementation
 
     def option(name: str) -> Any:
         return config.getoption(f"csi_{name}")
+
+    def path(name: str) -> Path | None:
+        return Path(option(name)) if option(name) else None
 
     if not option("endpoint"):
         raise pytest.UsageError(
             "name the driver to test: --csi-endpoint unix:///PATH, or override the fixture `csi_implementation`"
         )
     try:
-        return Implementation(
-            endpoint=option("endpoint"),
-            controller_endpoint=option("controller_endpoint"),
-            node_only=option("node_only"),
-            volume_id=option("volume_id"),
-            volume_context=_pairs(option("volume_context")),
-            parameters=_pairs(option("parameters")),
-            mutable_parameters=_pairs(option("mutable_parameters")),
-            secrets=_secrets(option("secrets")),
-            volume_bytes=int(quantity.parse(option("volume_size"))),
-            expand_bytes=int(quantity.parse(option("expand_by"))),
-            fs_type=option("fs_type"),
-            directory=Path(option("workdir")) if option("workdir") else None,
-            exceptions=tomllib.loads(Path(option("exceptions")).read_text()) if option("exceptions") else {},
+        return implementation(
+            Chosen(
+                endpoint=option("endpoint"),
+                controller_endpoint=option("controller_endpoint"),
+                node_only=option("node_only"),
+                volume_id=option("volume_id"),
+                volume_context=option("volume_context"),
+                parameters=option("parameters"),
+                mutable_parameters=option("mutable_parameters"),
+                secrets=path("secrets"),
+                volume_size=option("volume_size"),
+                expand_by=option("expand_by"),
+                fs_type=option("fs_type"),
+                workdir=path("workdir"),
+                second_node_id=option("second_node_id"),
+                restart=option("restart") or "",
+                log=path("log"),
+                exceptions=path("exceptions"),
+            )
         )
-    except (OSError, ValueError) as error:
-        raise pytest.UsageError(f"csi: {error}") from error
-
-
-def _pairs(texts: Sequence[str]) -> Mapping[str, str]:
-    """Raises ValueError."""
-    if wrong := [text for text in texts if "=" not in text]:
-        raise ValueError(f"{wrong[0]!r} is no KEY=VALUE")
-    return dict(text.split("=", 1) for text in texts)
-
-
-def _secrets(file: str | None) -> Mapping[str, Mapping[str, str]]:
-    """Raises ValueError, without what is in the file; OSError."""
-    from runtimes.kube import bounded_yaml
-
-    if not file:
-        return {}
-    found = bounded_yaml.read(Path(file).read_bytes()).value
-    shape = isinstance(found, dict) and all(
-        isinstance(entries, dict) and all(isinstance(text, str) for pair in entries.items() for text in pair)
-        for entries in found.values()
-    )
-    if not shape:
-        raise ValueError(f"{file}: it is to be a map of calls to maps of texts")
-    secrets: Mapping[str, Mapping[str, str]] = found
-    return secrets
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,15 +1,17 @@
 """The driver under test with few words: volumes that are made, used and taken away; what is claimed; what is refused."""
 
 import contextlib
+import functools
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from csi import errors
-from csi.client import Controller, GroupController, Identity, Node
+from csi.client import Controller, GroupController, Identity, Node, SnapshotMetadata
+from csi.testing import leftovers
 from csi.testing.implementation import Implementation
 from csi.testing.volume import VolumeUnderTest
 from csi.values import (
@@ -23,7 +25,8 @@ from csi.values import (
     mount_capability,
 )
 from proto import csi_pb2 as csi
-from runtimes.linux import mountinfo, mounts
+from runtimes.linux import mountinfo
+from runtimes.linux.tasks import to_the_end
 
 WRITER = AccessMode.SINGLE_NODE_WRITER
 Claim = PluginCapability | ControllerCapability | GroupControllerCapability | NodeCapability
@@ -31,19 +34,24 @@ Claim = PluginCapability | ControllerCapability | GroupControllerCapability | No
 
 @dataclass(kw_only=True)
 class Subject:
-    """`directory`: the case's own, with staging and target paths below it. `claims`: all that the driver says it can."""
+    """`directory`: the case's own, with staging and target paths below it. `claims`: all that the driver says it can.
+
+    `disks_before`: the machine's (`leftovers.disks`), before the driver was asked for anything.
+    """
 
     implementation: Implementation
     identity: Identity
     node: Node
     controller: Controller
     group_controller: GroupController
+    snapshot_metadata: SnapshotMetadata
     claims: frozenset[Claim]
     info: NodeInfo
     directory: Path
+    disks_before: Mapping[str, str] = field(default_factory=leftovers.disks)
     volumes: list[VolumeUnderTest] = field(default_factory=list)
-    snapshots: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
+    _undo: dict[str, Callable[[], Awaitable[object]]] = field(default_factory=dict)
+    _disks_used: dict[str, str] = field(default_factory=dict)
     _paths: int = 0
 
     def can(self, claim: Claim) -> bool:
@@ -72,11 +80,12 @@ class Subject:
         return f"csitest-{secrets.token_hex(8)}"
 
     def capability(
-        self, mode: AccessMode = WRITER, *, block: bool = False, flags: tuple[str, ...] = ()
+        self, mode: AccessMode = WRITER, *, block: bool = False, flags: tuple[str, ...] = (), group: str = ""
     ) -> csi.VolumeCapability:
         if block:
             return block_capability(mode)
-        return mount_capability(mode, fs_type=self.implementation.fs_type, mount_flags=flags)
+        fs_type = self.implementation.fs_type
+        return mount_capability(mode, fs_type=fs_type, mount_flags=flags, mount_group=group)
 
     # volumes
 
@@ -97,7 +106,13 @@ class Subject:
         return request
 
     async def create(self, request: csi.CreateVolumeRequest) -> VolumeUnderTest:
-        """Make a volume; at the end of the case it is deleted, if it has not been before."""
+        """Make a volume; at the end of the case it is deleted, if it has not been before.
+
+        A case that is cancelled waits for the answer: what nobody has been told of, nobody would delete.
+        """
+        return await to_the_end(self._create(request))
+
+    async def _create(self, request: csi.CreateVolumeRequest) -> VolumeUnderTest:
         made = (await self.controller.create_volume(request)).volume
         assert made.volume_id, "CreateVolume answered no volume_id"
         volume = VolumeUnderTest(
@@ -108,6 +123,7 @@ class Subject:
         )
         if not any(each.volume_id == volume.volume_id for each in self.volumes):
             self.volumes.append(volume)
+            self._undo[volume.volume_id] = functools.partial(self.delete, volume)
         return volume
 
     async def volume(self, capability: csi.VolumeCapability | None = None) -> VolumeUnderTest:
@@ -135,6 +151,7 @@ class Subject:
     async def delete(self, volume: VolumeUnderTest) -> None:
         await self.controller.delete_volume(csi.DeleteVolumeRequest(volume_id=volume.volume_id))
         self.volumes = [each for each in self.volumes if each.volume_id != volume.volume_id]
+        self._undo.pop(volume.volume_id, None)
 
     # on the node
 
@@ -194,6 +211,7 @@ class Subject:
         if self.can(NodeCapability.STAGE_UNSTAGE_VOLUME) and volume.staging is None:
             volume.staging = self.staging_path()
             await self.node.stage_volume(self.stage_request(volume, volume.staging))
+            self._note_disk(volume, volume.staging)
 
     def publish_request(
         self, volume: VolumeUnderTest, target: Path, *, readonly: bool = False
@@ -214,6 +232,7 @@ class Subject:
         target = self.path()
         volume.targets.append(target)
         await self.node.publish_volume(self.publish_request(volume, target, readonly=readonly))
+        self._note_disk(volume, target)
         return target
 
     async def unpublish(self, volume: VolumeUnderTest, target: Path) -> None:
@@ -237,6 +256,12 @@ class Subject:
         await self.unstage(volume)
         await self.detach(volume)
 
+    def _note_disk(self, volume: VolumeUnderTest, path: Path) -> None:
+        """Of what the driver has made for the volume: at the end of the case it is gone, or another one."""
+        found = leftovers.disk_of(path) if volume.made else None
+        if found is not None and self.disks_before.get(found[0]) != found[1]:
+            self._disks_used.update([found])
+
     def depth(self, path: Path) -> int:
         """How many mounts are stacked there."""
         return sum(entry.point == str(path) for entry in mountinfo.read_mounts())
@@ -245,52 +270,50 @@ class Subject:
 
     async def snapshot(self, volume: VolumeUnderTest, name: str = "") -> csi.Snapshot:
         """Taken, and at the end of the case deleted."""
+        return await to_the_end(self._snapshot(volume, name))
+
+    async def _snapshot(self, volume: VolumeUnderTest, name: str) -> csi.Snapshot:
         answer = await self.controller.create_snapshot(
             csi.CreateSnapshotRequest(name=name or self.name(), source_volume_id=volume.volume_id)
         )
-        if answer.snapshot.snapshot_id not in self.snapshots:
-            self.snapshots.append(answer.snapshot.snapshot_id)
+        delete = csi.DeleteSnapshotRequest(snapshot_id=answer.snapshot.snapshot_id)
+        self._undo.setdefault(delete.snapshot_id, functools.partial(self.controller.delete_snapshot, delete))
         return answer.snapshot
 
     async def group(self, *volumes: VolumeUnderTest, name: str = "") -> csi.VolumeGroupSnapshot:
         """Taken together, and at the end of the case deleted."""
+        return await to_the_end(self._group(*volumes, name=name))
+
+    async def _group(self, *volumes: VolumeUnderTest, name: str) -> csi.VolumeGroupSnapshot:
         answer = await self.group_controller.create_snapshot(
             csi.CreateVolumeGroupSnapshotRequest(
                 name=name or self.name(), source_volume_ids=[each.volume_id for each in volumes]
             )
         )
-        if answer.group_snapshot.group_snapshot_id not in self.groups:
-            self.groups.append(answer.group_snapshot.group_snapshot_id)
+        delete = csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=answer.group_snapshot.group_snapshot_id)
+        self._undo.setdefault(
+            delete.group_snapshot_id, functools.partial(self.group_controller.delete_snapshot, delete)
+        )
         return answer.group_snapshot
 
     # the end
 
     async def clean_up(self) -> list[str]:
-        """Take away all that the case has made; returns what went wrong, or has stayed."""
+        """Take away all that the case has made, what was made last first; returns what went wrong, or has stayed.
+
+        A snapshot may need the volume that it was taken of, and a volume the snapshot that it was made of.
+        """
         wrong = []
         for volume in reversed(list(self.volumes)):
             try:
                 await self.take_down(volume)
-                if volume.made:
-                    await self.delete(volume)
             except (errors.CSIError, OSError) as error:
                 wrong.append(f"clean-up of {volume.volume_id}: {error}")
-        for snapshot in self.snapshots:
+        for identity, delete in reversed(list(self._undo.items())):
             try:
-                await self.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot))
+                await delete()
+                self._undo.pop(identity, None)
             except errors.CSIError as error:
-                wrong.append(f"clean-up of {snapshot}: {error}")
-        for group in self.groups:
-            try:
-                await self.group_controller.delete_snapshot(
-                    csi.DeleteVolumeGroupSnapshotRequest(group_snapshot_id=group)
-                )
-            except errors.CSIError as error:
-                wrong.append(f"clean-up of {group}: {error}")
-        return wrong + leftovers(self.directory)
-
-
-def leftovers(directory: Path) -> list[str]:
-    """What is mounted below, and target paths that the driver has not removed."""
-    found = [f"still mounted: {point}" for point in mounts.mounts_below(directory)]
-    return found or [f"not removed: {path}" for path in sorted(directory.glob("pods/*/*"))]
+                wrong.append(f"clean-up of {identity}: {error}")
+        wrong += leftovers.left_below(self.directory)
+        return wrong or await leftovers.left_disks(self._disks_used)

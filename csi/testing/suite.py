@@ -11,10 +11,17 @@ from csi.testing.cases.test_data import *
 from csi.testing.cases.test_expand import *
 from csi.testing.cases.test_groups import *
 from csi.testing.cases.test_identity import *
+from csi.testing.cases.test_leaks import *
 from csi.testing.cases.test_lists import *
 from csi.testing.cases.test_modify import *
 from csi.testing.cases.test_node import *
+from csi.testing.cases.test_ownership import *
+from csi.testing.cases.test_races import *
+from csi.testing.cases.test_restarts import *
+from csi.testing.cases.test_secrets import *
+from csi.testing.cases.test_snapshot_metadata import *
 from csi.testing.cases.test_snapshots import *
+from csi.testing.cases.test_times import *
 from csi.testing.fixtures import *
 
 pytestmark = pytest.mark.asyncio

@@ -71,6 +71,7 @@ async def start_runtimes(
     for handler, failure in zip(made, outcomes, strict=True):
         if failure is not None and (handler == config.agent.defaultRuntime or not _is_own_affair(failure)):
             raise failure
+    await context.collect_garbage_of_network()
     for handler, runtime in late.items():
         scope.tasks.create_task(start_later(runtime, lines[handler]), name=f"start of {handler}")
     try:
@@ -142,6 +143,13 @@ async def start_later(runtime: Runtime, line: Line) -> None:
             return
 
 
+def sandbox_ids(folders: Folders) -> set[str]:
+    """Of all engines, those of runtimes that cannot be used now, or are not configured any more, too."""
+    states = folders.runtimes.iterdir() if folders.runtimes.is_dir() else ()
+    found = [Paths(state, folders.runtime_run(state.name)).sandboxes for state in states]
+    return {path.name for sandboxes in found if sandboxes.is_dir() for path in sandboxes.iterdir()}
+
+
 def has_sandboxes(folders: Folders, handler: str) -> bool:
     """Whether the engine has kept any, also of a runtime that cannot be used now."""
     kept = Paths(folders.runtime_state(handler), folders.runtime_run(handler)).sandboxes
@@ -163,6 +171,11 @@ class RuntimeContext:
     @functools.cached_property
     def network(self) -> CNINetwork:
         return CNINetwork(cni_settings(self._config, self.native_network))
+
+    async def collect_garbage_of_network(self) -> None:
+        """For the start, after the engines': nothing where no runtime has the agent attach its pods."""
+        if "network" in vars(self):
+            await self.network.collect_garbage(self._folders.run, sandbox_ids(self._folders))
 
     @property
     def cgroup_driver(self) -> Literal["cgroupfs", "systemd"]:

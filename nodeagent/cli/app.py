@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from nodeagent.cli.output import Output
+from nodeagent.cli.testers.cni import test as test_cni
+from nodeagent.cli.testers.csi import test as test_csi
 
 # Boxes and colours only for somebody who looks at them.
 _MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() and sys.stderr.isatty() else None
@@ -28,6 +30,10 @@ runtime = typer.Typer(help="The node's container runtimes.", rich_markup_mode=_M
 app.add_typer(runtime, name="runtime", no_args_is_help=True)
 csi = typer.Typer(help="Storage by CSI drivers.", rich_markup_mode=_MARKUP)
 app.add_typer(csi, name="csi", no_args_is_help=True)
+csi.command("test")(test_csi)
+cni = typer.Typer(help="Networks by CNI plugins.", rich_markup_mode=_MARKUP)
+app.add_typer(cni, name="cni", no_args_is_help=True)
+cni.command("test")(test_cni)
 
 
 def _path(text: str | Path) -> Path:

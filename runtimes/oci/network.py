@@ -7,7 +7,7 @@ A pod's teardown uses the network that it was set up with, whatever the folder h
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,9 +36,11 @@ from runtimes import errors
 from runtimes.contract import NetworkProvider
 from runtimes.kube import quantity
 from runtimes.linux import syscalls
+from runtimes.oci.namespaces import is_pinned
 
 log = logging.getLogger(__name__)
 
+GARBAGE_SECONDS = 30.0
 _INTERFACE = "eth0"
 _SHARED_SEGMENTS = ("bridge", TYPE)
 _ACCEPT_ROUTERS = "net.ipv6.conf.default.accept_ra"
@@ -134,6 +136,56 @@ class CNINetwork(NetworkProvider):
         except (CNIError, OSError) as error:
             return f"Network plugin returns error: {error}"
         return None
+
+    async def collect_garbage(self, own: Path, sandbox_ids: Collection[str]) -> None:
+        """Detach what no pod owns: attachments of namespaces below `own` that are gone, of none of the sandboxes that are known.
+
+        Plugins that know GC hear which attachments there are. For the start, while nobody is attached or detached: what others
+        have on the same network is left alone where they record it in the same folder, as all do; where not, the network's
+        file is to say `disableGC`. Never raises; what could not be undone is tried at the next start.
+        """
+        try:
+            async with asyncio.timeout(GARBAGE_SECONDS):
+                for config, valid in await asyncio.to_thread(self._attachments_left, own, sandbox_ids):
+                    await self._collect(config, valid)
+        except (TimeoutError, OSError) as error:
+            log.warning("garbage of pod networks is left for the next start: %s", str(error) or "it takes too long")
+
+    async def _collect(self, config: NetworkConfig, valid: Collection[tuple[str, str]]) -> None:
+        try:
+            await self._network(config).gc(valid)
+        except ExceptionGroup as group:
+            for error in group.exceptions:
+                log.warning("network %s: garbage is left: %s", config.name, error)
+
+    def _attachments_left(
+        self, own: Path, sandbox_ids: Collection[str]
+    ) -> list[tuple[NetworkConfig, Collection[tuple[str, str]]]]:
+        """The networks of garbage and the current one, each with the attachments that somebody may own. Blocks."""
+        cached = list(self._cache.all())
+        garbage = [
+            each
+            for each in cached
+            if each.container_id not in sandbox_ids
+            and Path(each.netns).is_relative_to(own)
+            and not is_pinned(Path(each.netns))
+        ]
+        networks: dict[str, NetworkConfig] = {}
+        with contextlib.suppress(NoNetwork):
+            current = self._current()
+            networks[current.name] = current
+        for each in garbage:
+            with contextlib.suppress(CNIError):  # a damaged record says nothing of its plugins
+                networks.setdefault(each.network, cni_config.parse(each.config))
+        known = {(sandbox_id, _INTERFACE) for sandbox_id in sandbox_ids}
+        return [
+            (
+                config,
+                known
+                | {(each.container_id, each.ifname) for each in cached if each.network == name and each not in garbage},
+            )
+            for name, config in networks.items()
+        ]
 
     def _network(self, config: NetworkConfig) -> Network:
         """One object for one configuration: it keeps the verbs on one container in order."""

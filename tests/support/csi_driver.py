@@ -84,7 +84,8 @@ class DriverProcess:
 
     def implementation(self, **fields: object) -> Implementation:
         """For the suite: small volumes."""
-        small = {"volume_bytes": 16 * MEBIBYTE, "expand_bytes": 16 * MEBIBYTE, "restart": self.restart}
+        small: dict[str, object] = {"volume_bytes": 16 * MEBIBYTE, "expand_bytes": 16 * MEBIBYTE}
+        small |= {"restart": self.restart, "log": self.folder / "log"}
         return Implementation(endpoint=self.endpoint, **(small | fields))  # type: ignore[arg-type]
 
     def clear(self) -> list[str]:

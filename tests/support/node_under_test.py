@@ -43,11 +43,11 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> An
     """The first true answer of `check`; the machine may be slow, so the bound is generous and never asserted on."""
     deadline = time.monotonic() + seconds
     last: Any = None
-    while time.monotonic() < deadline:
+    while (began := time.monotonic()) < deadline:
         last = check()
         if last:
             return last
-        time.sleep(0.1)
+        time.sleep(max(0.1, time.monotonic() - began))  # one that starts programs leaves half of the time to others
     raise AssertionError(f"{what}: not within {seconds:g}s; last seen: {last!r}")
 
 

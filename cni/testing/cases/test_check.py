@@ -7,7 +7,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from cni.errors import CNIError, PluginError
-from cni.testing import claims
+from cni.testing import claims, shaping
 from cni.testing import pod as pods
 from cni.testing.host import flush_firewall, look
 from cni.testing.levels import must, should
@@ -25,9 +25,13 @@ async def checked(network: Subject) -> Pod:
     return pod
 
 
-async def noticed(network: Subject, pod: Pod) -> None:
-    with pytest.raises(PluginError):
+async def noticed(network: Subject, pod: Pod, what: str) -> None:
+    """CHECK of the pod must fail, as `what` has happened to it."""
+    try:
         await network.check(pod)
+    except PluginError:
+        return
+    raise AssertionError(f"CHECK finds nothing wrong: {what}")
 
 
 @must
@@ -46,16 +50,19 @@ async def test_k4_the_interface(network: Subject, change: str) -> None:
         "down": lambda route, index: route.link("set", index=index, state="down"),
     }
     pod.change(actions[change])
-    await noticed(network, pod)
+    await noticed(network, pod, f"the interface is {change}")
 
 
 @should
-async def test_k5_an_address(network: Subject) -> None:
-    """Its addresses are gone: an error. CNI 1.1.0, section 2, "CHECK"."""
+@pytest.mark.parametrize("change", ["gone", "others"])
+async def test_k5_an_address(network: Subject, change: str) -> None:
+    """Its addresses are gone, or another is there instead: an error. CNI 1.1.0, section 2, "CHECK"."""
     pod = await checked(network)
     claims.found(pod.link.addresses, "addresses", claimed=claims.addresses(network.config))
     pod.change(lambda route, index: route.flush_addr(index=index))
-    await noticed(network, pod)
+    if change == "others":
+        pod.change(lambda route, index: route.addr("add", index=index, address="198.51.100.7", prefixlen=24))
+    await noticed(network, pod, f"the addresses are {change}")
 
 
 @should
@@ -66,21 +73,24 @@ async def test_k6_a_route(network: Subject) -> None:
     await network.check(pod)
     claims.found(result.routes, "routes", claimed=claims.routes(network.config))
     pod.change(lambda route, index: route.flush_routes(oif=index))
-    await noticed(network, pod)
+    await noticed(network, pod, "the routes are gone")
 
 
 @should
-async def test_k7_the_end_on_the_host(network: Subject) -> None:
-    """The host's end of the pod's link is gone: an error. CNI 1.1.0, section 2, "CHECK"."""
+@pytest.mark.parametrize("change", ["gone", "detached"])
+async def test_k7_the_end_on_the_host(network: Subject, change: str) -> None:
+    """The host's end of the pod's link is gone, or on no bridge any more: an error. CNI 1.1.0, section 2, "CHECK"."""
     network.needs_check()
     pod, result = await network.attach()
     await network.check(pod)
     ours = {item.name for item in result.interfaces if not item.sandbox} & network.host.run(pods.peers)
     if not ours:
         pytest.skip("not claimed: the result lists no end of a veth on the host")
+    if change == "detached" and not ours & network.host.run(pods.ports_of_bridges):
+        pytest.skip("not claimed: no end of a veth is on a bridge")
     for name in ours:
-        network.host.run(partial(pods.delete_link, name))
-    await noticed(network, pod)
+        network.host.run(partial(pods.delete_link if change == "gone" else pods.detach_link, name))
+    await noticed(network, pod, f"the end on the host is {change}")
 
 
 @should
@@ -94,7 +104,7 @@ async def test_k8_the_reservation(network: Subject) -> None:
         pytest.skip("not claimed: no files about single addresses")
     for path in files:
         path.unlink()
-    await noticed(network, pod)
+    await noticed(network, pod, "the reservation is gone")
 
 
 @should
@@ -106,7 +116,43 @@ async def test_k9_a_host_ports_rules(network: Subject) -> None:
     pod, _ = await network.attach(capabilities={"portMappings": [mapping]})
     await network.check(pod)
     network.host.run(flush_firewall)
-    await noticed(network, pod)
+    await noticed(network, pod, "the rules of a host port are gone")
+
+
+@should
+async def test_k14_shaping(network: Subject) -> None:
+    """What limits the bandwidth was taken away: an error. CNI 1.1.0, section 2, "CHECK"."""
+    network.needs_check()
+    network.needs_capability("bandwidth")
+    pod, _ = await network.attach(capabilities={"bandwidth": shaping.LIMITS})
+    await network.check(pod)
+    before = network.host.run(shaping.limited)
+    for name in before:
+        network.host.run(partial(shaping.unlimit, name))
+    assert before, "no interface of the host limits what it sends"
+    await noticed(network, pod, "the limits of bandwidth are gone")
+
+
+@should
+async def test_k15_rules_of_a_firewall(network: Subject) -> None:
+    """The rules that let a pod's traffic through were flushed: an error. CNI 1.1.0, section 2, "CHECK"."""
+    if not any(part.type == "firewall" for part in network.config.plugins):
+        pytest.skip("not claimed: no plugin firewall")
+    pod = await checked(network)
+    network.host.run(flush_firewall)
+    await noticed(network, pod, "the rules of the firewall are gone")
+
+
+@should
+async def test_k16_settings(network: Subject) -> None:
+    """The MTU that the result or the configuration says is another by now: an error. Option `mtu` of tuning."""
+    wanted = [part.raw["mtu"] for part in network.config.plugins if part.type == "tuning" and part.raw.get("mtu")]
+    if not wanted:
+        pytest.skip("not claimed: no plugin tuning that sets the MTU")
+    pod = await checked(network)
+    assert pod.link.mtu == wanted[-1]
+    pod.change(lambda route, index: route.link("set", index=index, mtu=wanted[-1] - 8))
+    await noticed(network, pod, "the MTU is another")
 
 
 @must

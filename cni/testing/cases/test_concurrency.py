@@ -6,13 +6,13 @@ import pytest
 
 from cni import version
 from cni.errors import CNIError
-from cni.testing import wire
-from cni.testing.levels import must, should
+from cni.testing import claims, wire
+from cni.testing.levels import may, must, should
 from cni.testing.subject import Subject
 
 pytestmark = pytest.mark.asyncio
 
-AT_ONCE = 20
+AT_ONCE = 50
 # after the beginning of a run: what a plugin does then differs from machine to machine, and what is left must not
 MOMENTS_SECONDS = (0.005, 0.02, 0.05)
 
@@ -50,6 +50,16 @@ async def test_p3_a_pool_that_is_used_up(network: Subject) -> None:
     assert late.links() == {}
     await small.delete(pods[0][0])
     await small.add(late)
+
+
+@may
+async def test_p7_an_address_rests(network: Subject) -> None:
+    """What was given back is not given out next, while there are others. Observed of the reference plugins."""
+    first, given = await network.attach()
+    await network.delete(first)
+    _, next_ = await network.attach()
+    claims.found(given.pod_ips(), "addresses", claimed=claims.addresses(network.config))
+    assert set(given.pod_ips()).isdisjoint(next_.pod_ips())
 
 
 @should

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from cni.testing import claims, host
+from cni.testing import claims, host, sctp
 from cni.testing.levels import must, should
 from cni.testing.subject import Subject
-from cni.testing.traffic import ask, tcp_server, udp_server
+from cni.testing.traffic import ask, asker, tcp_server, udp_server
 
 pytestmark = pytest.mark.asyncio
 
@@ -37,13 +37,44 @@ async def test_n5_from_everywhere(network: Subject) -> None:
 
 
 @must
-async def test_n7_one_address_of_the_host(network: Subject) -> None:
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+async def test_n7_one_address_of_the_host(network: Subject, protocol: str) -> None:
     """hostIP: there, and at no other address. CNI conventions, portMappings."""
-    pod, _ = await network.attach(capabilities=mapping(network, hostIP=host.HOST))
-    async with tcp_server(pod.namespace, PORT, "pod"):
-        assert (await ask(network.host.outside, host.HOST, HOST_PORT)).startswith("pod ")
+    pod, _ = await network.attach(capabilities=mapping(network, protocol, hostIP=host.HOST))
+    udp = protocol == "udp"
+    async with (udp_server if udp else tcp_server)(pod.namespace, PORT, "pod"):
+        assert (await ask(network.host.outside, host.HOST, HOST_PORT, udp=udp)).startswith("pod ")
         with pytest.raises(OSError):
-            await ask(None, "127.0.0.1", HOST_PORT)
+            await ask(None, "127.0.0.1", HOST_PORT, udp=udp)
+
+
+@must
+async def test_n6_a_flow_that_was_there_before(network: Subject) -> None:
+    """Datagrams that a client sent before there was a pod do not keep his next ones from it. CNI conventions, portMappings."""
+    # connections are tracked where there is a pod with a port
+    first, _ = await network.attach(capabilities=mapping(network, "udp", hostPort=HOST_PORT + 1))
+    async with (
+        udp_server(first.namespace, PORT, "first"),
+        udp_server(None, HOST_PORT, "host"),
+        asker(network.host.outside) as client,
+    ):
+        assert (await client(host.HOST, HOST_PORT)).startswith("host ")
+        pod, _ = await network.attach(capabilities=mapping(network, "udp"))
+        async with udp_server(pod.namespace, PORT, "pod"):
+            assert (await client(host.HOST, HOST_PORT)).startswith("pod ")
+
+
+@should
+async def test_n15_sctp(network: Subject) -> None:
+    """A port of SCTP leads to the pod; no end needs a kernel that has it. CNI conventions, portMappings."""
+    capabilities = mapping(network, "sctp")
+    if not sctp.is_tracked():
+        pytest.skip("cannot be tried here: this kernel does not follow connections of SCTP")
+    pod, result = await network.attach(capabilities=capabilities)
+    for ip in result.pod_ips():
+        async with sctp.arrivals(pod.namespace, of_ipv6=":" in ip) as arrived:
+            sctp.send_init(network.host.outside, host.HOST6 if ":" in ip else host.HOST, HOST_PORT)
+            assert await arrived() == PORT
 
 
 @should

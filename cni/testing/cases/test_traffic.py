@@ -1,16 +1,20 @@
 """The data path: who reaches whom, and as whom he is seen."""
 
+import asyncio
+import errno
+
 import pytest
 
 from cni.result import Result
 from cni.testing import claims, host
 from cni.testing.levels import must, should
 from cni.testing.subject import Subject
-from cni.testing.traffic import ask, tcp_server, udp_server
+from cni.testing.traffic import ask, ask_whole, tcp_server, udp_server
 
 pytestmark = pytest.mark.asyncio
 
 PORT = 8080
+DROPPED_SECONDS = 1.0
 
 
 def ips(network: Subject, result: Result) -> tuple[str, ...]:
@@ -63,3 +67,31 @@ async def test_t2_reached_at_once(network: Subject) -> None:
         result = await network.add(late)
         for ip in ips(network, result):
             assert (await ask(client.namespace, ip, PORT)).startswith("server ")
+
+
+@should
+async def test_n4_packets_as_large_as_the_interface_says(network: Subject) -> None:
+    """One of the MTU's size arrives at another pod in one piece, a larger one is refused at once. Kubernetes network model."""
+    (server, served), (client, _) = await network.attach(), await network.attach()
+    mtu = min(client.link.mtu, 65535)
+    async with udp_server(server.namespace, PORT):
+        for ip in ips(network, served):
+            assert (await ask_whole(client.namespace, ip, PORT, packet_bytes=mtu)).startswith("server ")
+            with pytest.raises(OSError) as caught:
+                await ask_whole(client.namespace, ip, PORT, packet_bytes=mtu + 1)
+            assert caught.value.errno == errno.EMSGSIZE
+
+
+@should
+async def test_n12_a_mac_that_is_not_its_own(network: Subject) -> None:
+    """What a pod sends under another MAC than ADD gave it is dropped. Option `macspoofchk`."""
+    if not any(part.raw.get("macspoofchk") for part in network.config.plugins):
+        pytest.skip("not claimed: no plugin has macspoofchk")
+    (server, served), (client, _) = await network.attach(), await network.attach()
+    async with tcp_server(server.namespace, PORT):
+        (ip, *_) = ips(network, served)
+        assert (await ask(client.namespace, ip, PORT)).startswith("server ")
+        client.change(lambda route, index: route.link("set", index=index, address="c2:11:22:33:44:66"))
+        with pytest.raises(OSError):
+            async with asyncio.timeout(DROPPED_SECONDS):
+                await ask(client.namespace, ip, PORT)

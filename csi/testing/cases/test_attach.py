@@ -11,6 +11,7 @@ from proto import csi_pb2 as csi
 pytestmark = pytest.mark.asyncio
 
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.PUBLISH_UNPUBLISH_VOLUME)
+_MOST_VOLUMES = 32
 
 
 @must("ControllerPublishVolume")
@@ -53,6 +54,44 @@ async def test_c32_attached_in_another_way(driver: Subject) -> None:
     await driver.attach(volume)
     with driver.refused("ALREADY_EXISTS"):
         await driver.controller.publish_volume(driver.attach_request(volume, readonly=True))
+
+
+@must("ControllerPublishVolume")
+async def test_c33_on_one_node_alone(driver: Subject) -> None:
+    """What is attached for a single node goes to no second one: FAILED_PRECONDITION, and it stays where it is."""
+    driver.needs(*_NEEDED)
+    if not driver.implementation.second_node_id:
+        pytest.skip("no second node: name one that the controller knows (--csi-second-node-id)")
+    volume = await driver.volume()
+    await driver.attach(volume)
+    request = driver.attach_request(volume)
+    request.node_id = driver.implementation.second_node_id
+    with driver.refused("FAILED_PRECONDITION"):
+        await driver.controller.publish_volume(request)
+    answer = await driver.controller.publish_volume(driver.attach_request(volume))
+    assert dict(answer.publish_context) == volume.publish_context
+
+
+@must("ControllerPublishVolume")
+async def test_c34_a_full_node(driver: Subject) -> None:
+    """It takes max_volumes_per_node, of which others may hold some; one more is RESOURCE_EXHAUSTED, until one has gone."""
+    driver.needs(*_NEEDED)
+    limit = driver.info.max_volumes
+    if not 0 < limit <= _MOST_VOLUMES:
+        pytest.skip(f"max_volumes_per_node is {limit}: at most {_MOST_VOLUMES} are made for this case")
+    for attached in range(limit + 1):
+        volume = await driver.volume()
+        try:
+            await driver.attach(volume)
+        except errors.CSIError as error:
+            assert error.code == "RESOURCE_EXHAUSTED"
+            if attached == 0:
+                pytest.skip("the node was full before")
+            break
+    else:
+        pytest.fail(f"the node takes more than max_volumes_per_node, which is {limit}")
+    await driver.detach(driver.volumes[0])
+    await driver.attach(volume)
 
 
 @must("ControllerUnpublishVolume")

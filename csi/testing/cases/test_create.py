@@ -83,6 +83,21 @@ async def test_c5_a_volume_of_a_size(driver: Subject) -> None:
 
 
 @must("CreateVolume")
+async def test_c5b_a_volume_within_a_limit(driver: Subject) -> None:
+    """No larger than limit_bytes, which is a little more than what is required; or OUT_OF_RANGE, where sizes are coarser."""
+    driver.needs(_CREATE)
+    size = driver.implementation.volume_bytes
+    request = driver.create_request()
+    request.capacity_range.limit_bytes = size + driver.implementation.expand_bytes
+    try:
+        volume = await driver.create(request)
+    except errors.CSIError as error:
+        assert error.code == "OUT_OF_RANGE"
+    else:
+        assert volume.capacity_bytes == 0 or size <= volume.capacity_bytes <= request.capacity_range.limit_bytes
+
+
+@must("CreateVolume")
 async def test_c6_a_limit_that_nothing_fits_in(driver: Subject) -> None:
     """A volume of at most one byte: OUT_OF_RANGE; a driver may have volumes of one byte."""
     driver.needs(_CREATE)
@@ -142,6 +157,20 @@ async def test_c10_a_name_that_is_taken_by_an_empty_volume(driver: Subject) -> N
     request.volume_content_source.volume.volume_id = source.volume_id
     with driver.refused("ALREADY_EXISTS"):
         await driver.create(request)
+
+
+@must("CreateVolume")
+async def test_c10b_a_name_that_is_taken_by_a_file_system(driver: Subject) -> None:
+    """The same name as a block device: ALREADY_EXISTS (INVALID_ARGUMENT where there are none), and the volume is as it was."""
+    driver.needs(_CREATE)
+    request = driver.create_request()
+    first = await driver.create(request)
+    other = csi.CreateVolumeRequest()
+    other.CopyFrom(request)
+    other.volume_capabilities[0].CopyFrom(driver.capability(block=True))
+    with driver.refused("ALREADY_EXISTS", "INVALID_ARGUMENT"):
+        await driver.create(other)
+    assert await driver.create(request) == first
 
 
 @must("CreateVolume")

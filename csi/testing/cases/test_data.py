@@ -1,5 +1,6 @@
 """What a pod sees: data, read-only mounts, options, figures, block devices."""
 
+import asyncio
 import contextlib
 import errno
 import os
@@ -12,6 +13,7 @@ from csi import errors
 from csi.testing import devices
 from csi.testing.levels import must, should
 from csi.testing.subject import Subject
+from csi.testing.volume import VolumeUnderTest
 from csi.values import AccessMode, NodeCapability
 from proto import csi_pb2 as csi
 from runtimes.linux.mountinfo import read_mounts
@@ -19,6 +21,9 @@ from runtimes.linux.mountinfo import read_mounts
 pytestmark = pytest.mark.asyncio
 
 _NEAR = 0.01  # of what is available, which may change while it is looked at
+_ALLOCATED_AT_ONCE = ("btrfs", "ext4", "xfs")  # where fallocate(2) costs nothing
+_MOST_FILLED = 1024**3
+_SETTLE_ATTEMPTS = 10
 
 
 @must("NodePublishVolume")
@@ -53,10 +58,24 @@ async def test_x4_readonly(driver: Subject) -> None:
 
 
 @must("NodePublishVolume")
-async def test_x5_a_mode_that_only_reads(driver: Subject) -> None:
-    """SINGLE_NODE_READER_ONLY, where the driver has it: read-only without `readonly`."""
+async def test_x4c_readonly_for_one_of_two(driver: Subject) -> None:
+    """Of two targets of one volume the one that is read-only does not make the other so, and sees what is written there."""
+    driver.needs(NodeCapability.SINGLE_NODE_MULTI_WRITER)
+    volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_MULTI_WRITER))
+    writer, reader = await driver.publish(volume), await driver.publish(volume, readonly=True)
+    (writer / "file").write_text("precious")
+    assert (reader / "file").read_text() == "precious"
+    _check_readonly(reader)
+    await driver.unpublish(volume, reader)
+    (writer / "file").write_text("more precious")
+
+
+@must("NodePublishVolume")
+@pytest.mark.parametrize("mode", [mode for mode in AccessMode if mode.reads_only], ids=lambda mode: mode.name)
+async def test_x5_a_mode_that_only_reads(driver: Subject, mode: AccessMode) -> None:
+    """SINGLE_NODE_READER_ONLY and MULTI_NODE_READER_ONLY, where the driver has them: read-only without `readonly`."""
     try:
-        volume = await driver.volume(driver.capability(AccessMode.SINGLE_NODE_READER_ONLY))
+        volume = await driver.volume(driver.capability(mode))
         target = await driver.publish(volume)
     except errors.Final as error:
         pytest.skip(f"no such access mode: {error}")
@@ -80,6 +99,38 @@ async def test_x8_figures_agree_with_statfs(driver: Subject) -> None:
         assert abs(told.usage_bytes.available - found.f_bavail * found.f_frsize) <= _NEAR * total
     if told.usage_inodes is not None and own:
         assert told.usage_inodes.total == found.f_files
+
+
+@should("NodeGetVolumeStats")
+async def test_x8b_figures_of_a_block_device(driver: Subject) -> None:
+    """`total` is the size of the device, where figures are told."""
+    driver.needs(NodeCapability.GET_VOLUME_STATS)
+    volume = await driver.block_volume()
+    target = await driver.publish(volume)
+    request = csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path=str(target))
+    told = await driver.node.stats(request)
+    assert told.usage_bytes is None or told.usage_bytes.total == devices.size(target)
+
+
+@should("NodeGetVolumeStats")
+async def test_x9_a_volume_that_runs_full(driver: Subject) -> None:
+    """There is no room for more than it has (ENOSPC, EDQUOT); what is used rises meanwhile, and falls when the file is gone."""
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    total, used = await _figures(driver, volume, target)
+    if total > 2 * driver.implementation.volume_bytes:
+        pytest.skip(f"the volume has no limit of its own: there are {total} bytes in all")
+    if total > _MOST_FILLED and _fs_type(target) not in _ALLOCATED_AT_ONCE:
+        pytest.skip(f"{total} bytes are too many to be written: name less (--csi-volume-size)")
+    filled = await asyncio.to_thread(devices.fill, target / "file", step=max(total // 16, 4096), most=2 * total)
+    assert 0 < filled <= total
+    assert (await _figures(driver, volume, target))[1] >= used + filled // 2
+    (target / "file").unlink()
+    for _ in range(_SETTLE_ATTEMPTS):  # some file systems give back a moment later
+        if (left := (await _figures(driver, volume, target))[1]) < used + filled // 2:
+            return
+        await asyncio.sleep(1)
+    pytest.fail(f"{left} bytes are told as used when what filled the volume is gone; before there were {used}")
 
 
 @must("NodeGetVolumeStats")
@@ -174,6 +225,21 @@ async def test_x3b_publishing_a_block_device_is_idempotent(driver: Subject) -> N
     assert (driver.depth(target), target.stat().st_rdev) == (1, device)
     await driver.unpublish(volume, target)
     assert not target.exists()
+
+
+async def _figures(driver: Subject, volume: VolumeUnderTest, target: Path) -> tuple[int, int]:
+    """(total, used) as the driver tells them; as the kernel does, where it tells none."""
+    if driver.can(NodeCapability.GET_VOLUME_STATS):
+        request = csi.NodeGetVolumeStatsRequest(volume_id=volume.volume_id, volume_path=str(target))
+        if (told := (await driver.node.stats(request)).usage_bytes) is not None:
+            return told.total, told.used
+    found = os.statvfs(target)
+    unit = found.f_frsize
+    return found.f_blocks * unit, (found.f_blocks - found.f_bfree) * unit
+
+
+def _fs_type(target: Path) -> str:
+    return next((each.fstype for each in read_mounts() if each.point == str(target)), "")
 
 
 def _check_readonly(target: Path) -> None:

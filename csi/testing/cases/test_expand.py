@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from csi import errors
 from csi.testing import devices
 from csi.testing.levels import must
 from csi.testing.subject import Subject
@@ -125,6 +126,34 @@ async def test_x10_growing_while_it_is_used(driver: Subject) -> None:
         assert os.pread(held, 100, 0) == b"precious"
     finally:
         os.close(held)
+    _check_grown(driver, before, _total(target))
+
+
+@must("NodeExpandVolume")
+async def test_n27_growing_that_has_to_wait(driver: Subject) -> None:
+    """While it is published it grows, or that is FAILED_PRECONDITION and it goes on as it is; then it grows once it is not."""
+    driver.needs(*_NEEDED)
+    if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
+        pytest.skip("not claimed: an expansion")
+    volume = await driver.volume()
+    target = await driver.publish(volume)
+    before = _total(target)
+    (target / "file").write_text("precious")
+    request = expansion(driver, volume, driver.implementation.expand_bytes)
+    try:
+        grown = await driver.controller.expand_volume(request)
+        if grown.node_expansion_required:
+            await driver.node.expand_volume(on_node(volume, target, grown.capacity_bytes))
+    except errors.CSIError as error:
+        assert error.code == "FAILED_PRECONDITION"
+        assert _total(target) == before
+    (target / "file").write_text("more precious")
+    await driver.take_down(volume)
+    grown = await driver.controller.expand_volume(request)
+    target = await driver.publish(volume)
+    if grown.node_expansion_required:
+        await driver.node.expand_volume(on_node(volume, target, grown.capacity_bytes))
+    assert (target / "file").read_text() == "more precious"
     _check_grown(driver, before, _total(target))
 
 

@@ -75,6 +75,25 @@ async def test_g5_a_group_has_one_of_each(driver: Subject) -> None:
         assert (restored / "file").read_text() == member.source_volume_id
 
 
+@must("CreateVolumeGroupSnapshot")
+async def test_g4_volumes_that_are_in_use(driver: Subject) -> None:
+    """A whole group of two published volumes; or FAILED_PRECONDITION, and no snapshot of either is there."""
+    driver.needs(*_NEEDED)
+    volumes = [await driver.volume(), await driver.volume()]
+    for volume in volumes:
+        await driver.publish(volume)
+    try:
+        group = await driver.group(*volumes)
+    except errors.CSIError as error:
+        assert error.code == "FAILED_PRECONDITION"
+        if driver.can(ControllerCapability.LIST_SNAPSHOTS):
+            for volume in volumes:
+                request = csi.ListSnapshotsRequest(source_volume_id=volume.volume_id)
+                assert list((await driver.controller.list_snapshots(request)).entries) == []
+    else:
+        assert sorted(each.source_volume_id for each in group.snapshots) == sorted(each.volume_id for each in volumes)
+
+
 @must("DeleteVolumeGroupSnapshot")
 async def test_g6_deleting_groups(driver: Subject) -> None:
     """No id, or members that are not its own: INVALID_ARGUMENT. What is not there, or not any more: OK."""

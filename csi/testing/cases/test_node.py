@@ -1,14 +1,12 @@
 """NodeGetInfo, NodeStageVolume, NodePublishVolume, and their counterparts."""
 
-import asyncio
-import contextlib
+from pathlib import Path
 
 import pytest
 
-from csi import errors
 from csi.testing.levels import must, should
 from csi.testing.subject import WRITER, Subject
-from csi.values import AccessMode, NodeCapability, mount_capability
+from csi.values import AccessMode, ControllerCapability, NodeCapability, mount_capability
 from proto import csi_pb2 as csi
 from runtimes.linux.mounts import is_mount_point
 
@@ -16,8 +14,6 @@ pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "csitest-no-such-volume"
 _REPEATS = 10
-_AT_ONCE = 0.004  # seconds: some calls are answered in time, some not
-_SETTLE_SECONDS = 0.5  # a call that was given up has been taken by then, if it ever is
 
 
 @must("NodeGetInfo")
@@ -79,6 +75,30 @@ async def test_n5_staged_in_another_way(driver: Subject) -> None:
     request.volume_capability.CopyFrom(driver.capability(block=True))
     with driver.refused("ALREADY_EXISTS", "FAILED_PRECONDITION", "INVALID_ARGUMENT"):
         await driver.node.stage_volume(request)
+
+
+@must("NodeStageVolume")
+async def test_n6_staged_as_what_it_is_not(driver: Subject) -> None:
+    """As what the driver itself does not confirm for the volume (ValidateVolumeCapabilities): FAILED_PRECONDITION, no mount."""
+    driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME, ControllerCapability.CREATE_DELETE_VOLUME)
+    volume = await driver.volume()
+    wanted = [driver.capability(block=True), *(driver.capability(mode) for mode in AccessMode)]
+    request = driver.stage_request(volume, driver.staging_path())
+    for capability in wanted:
+        answer = await driver.controller.validate_volume_capabilities(
+            csi.ValidateVolumeCapabilitiesRequest(volume_id=volume.volume_id, volume_capabilities=[capability])
+        )
+        if not answer.HasField("confirmed"):
+            break
+    else:
+        pytest.skip("the volume may be anything")
+    await driver.attach(volume)
+    request.publish_context.update(volume.publish_context)
+    request.volume_capability.CopyFrom(capability)
+    volume.staging = Path(request.staging_target_path)
+    with driver.refused("FAILED_PRECONDITION", "INVALID_ARGUMENT"):
+        await driver.node.stage_volume(request)
+    assert driver.depth(volume.staging) == 0
 
 
 @must("NodeUnstageVolume")
@@ -197,6 +217,18 @@ async def test_n16_published_for_one_only(driver: Subject) -> None:
         await driver.node.publish_volume(driver.publish_request(volume, driver.path()))
 
 
+@should("NodePublishVolume")
+async def test_n15_published_at_one_target(driver: Subject) -> None:
+    """SINGLE_NODE_WRITER of a driver without SINGLE_NODE_MULTI_WRITER: a second target is FAILED_PRECONDITION."""
+    if driver.can(NodeCapability.SINGLE_NODE_MULTI_WRITER):
+        pytest.skip("SINGLE_NODE_MULTI_WRITER is claimed: a second target is allowed")
+    volume = await driver.volume()
+    await driver.publish(volume)
+    volume.targets.append(second := driver.path())
+    with driver.refused("FAILED_PRECONDITION"):
+        await driver.node.publish_volume(driver.publish_request(volume, second))
+
+
 @must("NodePublishVolume")
 async def test_n17_staged_once_and_published_twice(driver: Subject) -> None:
     """SINGLE_NODE_MULTI_WRITER: both see what the other writes; when one goes, the other goes on (X2)."""
@@ -284,56 +316,3 @@ async def test_n28_a_life_with_every_step_repeated(driver: Subject) -> None:
         volume.staging = staging
         await driver.unstage(volume)
         await driver.detach(volume)
-
-
-@should("Concurrency")
-async def test_n29_many_at_once(driver: Subject) -> None:
-    """The same publish ten times at the same time: OK or ABORTED to each, and one mount in the end."""
-    volume = await driver.volume()
-    await driver.stage(volume)
-    target = driver.path()
-    volume.targets.append(target)
-    request = driver.publish_request(volume, target)
-    found = await asyncio.gather(
-        *(driver.node.publish_volume(request) for _ in range(_REPEATS)), return_exceptions=True
-    )
-    wrong = [each for each in found if isinstance(each, BaseException) and not isinstance(each, errors.Pending)]
-    assert wrong == []
-    assert driver.depth(target) == 1
-
-
-@must("Concurrency")
-async def test_n31_calls_that_were_given_up(driver: Subject) -> None:
-    """Each call whose caller left is asked again, and is done once: one mount, which can be taken away."""
-    volume = await driver.volume()
-    await driver.stage(volume)
-    target = driver.path()
-    volume.targets.append(target)
-    for _ in range(_REPEATS):
-        with contextlib.suppress(errors.Uncertain, errors.Unreachable):
-            await driver.node.publish_volume(driver.publish_request(volume, target), deadline_seconds=_AT_ONCE)
-        await driver.node.publish_volume(driver.publish_request(volume, target))
-        assert driver.depth(target) == 1
-    await asyncio.sleep(_SETTLE_SECONDS)
-    unpublish = csi.NodeUnpublishVolumeRequest(volume_id=volume.volume_id, target_path=str(target))
-    with contextlib.suppress(errors.Uncertain, errors.Unreachable):
-        await driver.node.unpublish_volume(unpublish, deadline_seconds=_AT_ONCE)
-    await driver.unpublish(volume, target)
-    assert driver.depth(target) == 0
-
-
-@must("Volume Lifecycle")
-async def test_n30_a_driver_that_was_restarted(driver: Subject) -> None:
-    """It knows what was staged and published before, and takes it down."""
-    if (restart := driver.implementation.restart) is None:
-        pytest.skip("no way to restart the driver (Implementation.restart)")
-    volume = await driver.volume()
-    target = await driver.publish(volume)
-    (target / "file").write_text("precious")
-    await restart()
-    await driver.node.publish_volume(driver.publish_request(volume, target))
-    assert driver.depth(target) == 1
-    assert (target / "file").read_text() == "precious"
-    await restart()
-    await driver.take_down(volume)
-    assert not target.exists()

@@ -1,12 +1,12 @@
 """CreateSnapshot, DeleteSnapshot, ListSnapshots, GetSnapshot, and volumes that are made of snapshots."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
 from csi import errors
 from csi.testing.levels import must, should
+from csi.testing.readiness import until_ready
 from csi.testing.subject import Subject
 from csi.testing.volume import VolumeUnderTest
 from csi.values import ControllerCapability
@@ -16,7 +16,6 @@ pytestmark = pytest.mark.asyncio
 
 UNKNOWN = "csitest-no-such-snapshot"
 _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, ControllerCapability.CREATE_DELETE_SNAPSHOT)
-_READY_ATTEMPTS = 60
 
 
 @must("CreateSnapshot")
@@ -99,6 +98,25 @@ async def test_s11_lists_of_snapshots(driver: Subject) -> None:
 
 
 @must("ListSnapshots")
+async def test_s11b_all_snapshots_are_listed(driver: Subject) -> None:
+    """Asked for without a filter: what was taken is there, with its volume and time; what was deleted is not."""
+    driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
+    volume = await driver.volume()
+    kept, deleted = await driver.snapshot(volume), await driver.snapshot(volume)
+    await driver.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=deleted.snapshot_id))
+    request, found = csi.ListSnapshotsRequest(), dict[str, csi.Snapshot]()
+    while True:
+        answer = await driver.controller.list_snapshots(request)
+        found |= {entry.snapshot.snapshot_id: entry.snapshot for entry in answer.entries}
+        if not answer.next_token or request.starting_token == answer.next_token:
+            break
+        request.starting_token = answer.next_token
+    assert found[kept.snapshot_id].source_volume_id == volume.volume_id
+    assert all(each.HasField("creation_time") for each in found.values())
+    assert deleted.snapshot_id not in found
+
+
+@must("ListSnapshots")
 async def test_s13_pages_of_snapshots(driver: Subject) -> None:
     """Two at a time: no page has more, together they are all, each once."""
     driver.needs(*_NEEDED, ControllerCapability.LIST_SNAPSHOTS)
@@ -139,14 +157,14 @@ async def test_s15_one_snapshot(driver: Subject) -> None:
 
 @must("CreateVolume")
 async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
-    """A volume of a snapshot has what was there when it was taken, and nothing written to either is in the other (C14, X14)."""
+    """A volume of a snapshot (I13, C14) has what was there when it was taken; writes to one are not in the other (X14)."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
     target = await driver.publish(source)
     _write(target, "before")
     await driver.unpublish(source, target)
     snapshot = await driver.snapshot(source)
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     target = await driver.publish(source)
     _write(target, "after")
     restored = await _of_snapshot(driver, snapshot)
@@ -158,14 +176,14 @@ async def test_s16_what_was_there_is_there_again(driver: Subject) -> None:
 
 @must("DeleteVolume")
 async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
-    """The volume is deleted, or refuses (FAILED_PRECONDITION) and is whole; then the snapshot is still good."""
+    """The volume is deleted, or refuses (FAILED_PRECONDITION) and is whole (C25); then the snapshot is still good."""
     driver.needs(*_NEEDED)
     source = await driver.volume()
     target = await driver.publish(source)
     _write(target, "precious")
     await driver.take_down(source)
     snapshot = await driver.snapshot(source)
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     try:
         await driver.delete(source)
     except errors.CSIError as error:
@@ -174,12 +192,31 @@ async def test_c24_a_snapshot_outlives_its_volume(driver: Subject) -> None:
     assert _read(await driver.publish(await _of_snapshot(driver, snapshot))) == "precious"
 
 
+@must("DeleteSnapshot")
+async def test_s9_a_snapshot_that_a_volume_was_made_of(driver: Subject) -> None:
+    """It is deleted, or refuses (FAILED_PRECONDITION) and can be used as before; the volume has its data all the same."""
+    driver.needs(*_NEEDED)
+    source = await driver.volume()
+    target = await driver.publish(source)
+    _write(target, "precious")
+    await driver.take_down(source)
+    snapshot = await driver.snapshot(source)
+    await until_ready(driver, snapshot)
+    restored = await _of_snapshot(driver, snapshot)
+    try:
+        await driver.controller.delete_snapshot(csi.DeleteSnapshotRequest(snapshot_id=snapshot.snapshot_id))
+    except errors.CSIError as error:
+        assert error.code == "FAILED_PRECONDITION"
+        assert _read(await driver.publish(await _of_snapshot(driver, snapshot))) == "precious"
+    assert _read(await driver.publish(restored)) == "precious"
+
+
 @must("CreateVolume")
 async def test_c15_a_volume_smaller_than_its_snapshot(driver: Subject) -> None:
     """OUT_OF_RANGE; a source that is not there is NOT_FOUND (C14)."""
     driver.needs(*_NEEDED)
     snapshot = await driver.snapshot(await driver.volume())
-    await _until_ready(driver, snapshot)
+    await until_ready(driver, snapshot)
     request = driver.create_request()
     request.volume_content_source.snapshot.snapshot_id = snapshot.snapshot_id
     half = max(1, driver.implementation.volume_bytes // 2)
@@ -196,17 +233,6 @@ async def _of_snapshot(driver: Subject, snapshot: csi.Snapshot) -> VolumeUnderTe
     request = driver.create_request()
     request.volume_content_source.snapshot.snapshot_id = snapshot.snapshot_id
     return await driver.create(request)
-
-
-async def _until_ready(driver: Subject, snapshot: csi.Snapshot) -> None:
-    """Asked for again until it can be used, as an orchestrator does."""
-    for _ in range(_READY_ATTEMPTS):
-        if snapshot.ready_to_use or not driver.can(ControllerCapability.LIST_SNAPSHOTS):
-            return
-        await asyncio.sleep(1)
-        answer = await driver.controller.list_snapshots(csi.ListSnapshotsRequest(snapshot_id=snapshot.snapshot_id))
-        snapshot = answer.entries[0].snapshot
-    pytest.fail(f"the snapshot is not ready_to_use after {_READY_ATTEMPTS} s")
 
 
 async def _listed(driver: Subject, request: csi.ListSnapshotsRequest) -> list[str]:

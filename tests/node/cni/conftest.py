@@ -27,11 +27,12 @@ def debian(name: str, document: Mapping[str, Any], exceptions: Mapping[str, str]
         bin_dirs=(PLUGINS,),
         exceptions=exceptions or {},
         flaws=RELEASES["containernetworking-1.1.1"],
+        timed_rounds=5,
     )
 
 
-def bridge(*more: Mapping[str, Any]) -> Implementation:
-    """bridge and host-local as standalone nodes have them, and what comes after them in the chain."""
+def bridge(*more: Mapping[str, Any], **options: Any) -> Implementation:
+    """bridge and host-local as standalone nodes have them, with more `options`, and what comes after them in the chain."""
     first = {
         "type": "bridge",
         "bridge": "cni0",
@@ -43,8 +44,10 @@ def bridge(*more: Mapping[str, Any]) -> Implementation:
             "ranges": [[{"subnet": "10.88.0.0/24"}]],
             "routes": [{"dst": "0.0.0.0/0"}],
         },
+        **options,
     }
-    return debian("bridge", {"cniVersion": "1.0.0", "name": "natest", "plugins": [first, *more]})
+    name = ", ".join(["bridge", *(part["type"] for part in more)])
+    return debian(name, {"cniVersion": "1.0.0", "name": "natest", "plugins": [first, *more]})
 
 
 class Pipe:

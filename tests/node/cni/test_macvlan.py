@@ -3,7 +3,7 @@
 import pytest
 
 from cni.testing.cases.test_add import *
-from cni.testing.cases.test_concurrency import *
+from cni.testing.cases.test_concurrency import test_p3_a_pool_that_is_used_up, test_p9_killed_in_the_middle_of_del
 from cni.testing.cases.test_delete import *
 from cni.testing.cases.test_traffic import *
 from cni.testing.implementation import Implementation

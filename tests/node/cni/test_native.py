@@ -45,4 +45,4 @@ def in_process(config: NetworkConfig, folder: Path) -> Network:
 
 @pytest.fixture
 def network_implementation() -> Implementation:
-    return Implementation(name="native", document=DUAL_STACK, make=in_process)
+    return Implementation(name="native", document=DUAL_STACK, make=in_process, timed_rounds=5)

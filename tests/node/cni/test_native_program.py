@@ -7,7 +7,7 @@ import pytest
 
 from cni.native.request import TYPE
 from cni.testing.cases.test_add import *
-from cni.testing.cases.test_concurrency import test_p1_many_adds_at_once, test_p4_killed_in_the_middle_of_add
+from cni.testing.cases.test_concurrency import test_p2_adds_beside_dels, test_p4_killed_in_the_middle_of_add
 from cni.testing.cases.test_delete import *
 from cni.testing.cases.test_protocol import *
 from cni.testing.fixtures import network
@@ -16,7 +16,7 @@ from cni.testing.implementation import Implementation
 from .conftest import PLUGINS
 from .test_native import DUAL_STACK
 
-__all__ = ["network", "test_p1_many_adds_at_once", "test_p4_killed_in_the_middle_of_add"]
+__all__ = ["network", "test_p2_adds_beside_dels", "test_p4_killed_in_the_middle_of_add"]
 
 pytestmark = [pytest.mark.node, pytest.mark.asyncio]
 

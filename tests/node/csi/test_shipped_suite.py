@@ -19,6 +19,17 @@ pytestmark = [
     needs("mkfs.ext4", "resize2fs", "e2fsck"),
 ]
 ATTEMPTS = 1200
+# keeps a driver running, as systemd does with Restart=always: arguments are a file for its pid, and the driver's
+SUPERVISOR = """
+import pathlib, signal, subprocess, sys
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: (ended.append(1), driver.terminate()))
+while not ended:
+    driver = subprocess.Popen(sys.argv[2:], stderr=subprocess.DEVNULL)
+    pathlib.Path(sys.argv[1]).write_text(str(driver.pid))
+    status = driver.wait()
+sys.exit(status)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -27,24 +38,28 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def endpoint(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The driver, as its users start it."""
-    folder = tmp_path_factory.mktemp("d")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the driver: its socket `s`, its process `pid`."""
+    return tmp_path_factory.mktemp("d")
+
+
+@pytest.fixture(scope="module")
+def endpoint(site: Path, folder: Path) -> Iterator[str]:
+    """The driver, as its users start it, under a supervisor."""
     argv = [sys.executable, "-m", "csi.driver", "--node-id", "n", "--endpoint", f"unix://{folder}/s"]
-    process = subprocess.Popen(
-        [*argv, "--state-dir", str(folder / "state")],
+    supervisor = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(folder / "pid"), *argv, "--state-dir", str(folder / "state")],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": str(site)},
-        stderr=subprocess.DEVNULL,
     )
     for _ in range(ATTEMPTS):
         if (folder / "s").exists():
             break
-        assert process.poll() is None
+        assert supervisor.poll() is None
         time.sleep(0.05)
     yield f"unix://{folder}/s"
-    process.terminate()
-    assert process.wait(timeout=30) == 0
+    supervisor.terminate()
+    assert supervisor.wait(timeout=30) == 0
     assert not (folder / "s").exists()
 
 
@@ -78,6 +93,15 @@ def test_parameters_and_secrets(site: Path, endpoint: str, tmp_path: Path) -> No
     assert "-> INVALID_ARGUMENT: parameters: 'no' is none" in done.stdout
     assert 'key: "password" value: "***"' in done.stdout
     assert "hunter2" not in done.stdout
+
+
+def test_a_command_that_restarts(site: Path, endpoint: str, folder: Path, tmp_path: Path) -> None:
+    """With --csi-restart what needs a restart is looked at; a command that fails is told with what it said."""
+    command = f"sh -c 'kill -9 $(cat {folder}/pid)'"
+    done = run(site, tmp_path, *options(endpoint), f"--csi-restart={command}", "-k", "n30_")
+    assert outcomes(done)["passed"] == 1
+    done = run(site, tmp_path, *options(endpoint), "--csi-restart=ls /no/such/place", "-k", "n30_")
+    assert "ls ended with 2: " in done.stdout
 
 
 def test_a_node_alone(site: Path, endpoint: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from uml import run_in_uml
 
 pytestmark = pytest.mark.node
 
-TESTS = "limits or memory or metrics_of_what or statistics or runs_to_its_end or namespaces_of_a_pod or idempotent or shared_pid"
+TESTS = "limits or memory or metrics_of_what or statistics or idempotent"
 
 
 @pytest.mark.timeout(600)

@@ -155,7 +155,7 @@ async def test_a_daemon_that_hangs(daemon: Containerd, subject: Any, monkeypatch
     monkeypatch.setattr("runtimes.deadlines.DEFAULT_SECONDS", 0.5)
     assert daemon.process is not None
     os.kill(daemon.process.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, daemon.process.pid, os.WSTOPPED)  # once all of its threads have
+    await asyncio.to_thread(os.waitid, os.P_PID, daemon.process.pid, os.WSTOPPED)  # all of its threads
     try:
         with pytest.raises(errors.Timeout):
             await subject.service.status(cri.StatusRequest())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from components import require
 
+from cni.testing import namespaces
 from proto import cri_pb2 as cri
 from runtimes import errors
 from runtimes.oci.namespaces import is_pinned
@@ -218,6 +219,27 @@ async def test_pods_on_a_real_network(node, tmp_path):
         assert (await subject.service.pod_sandbox_status(request)).status.network.ip.startswith("10.213.2.")
         await node.remove_all(subject)
     assert [path.name for path in (tmp_path / "ipam").glob("*/10.*")] == []
+    assert list((tmp_path / "cni" / "results").iterdir()) == []
+
+
+async def test_garbage_of_a_state_that_was_lost(tmp_path):
+    """A namespace went, and nobody knows its sandbox: its address is free again, and that of one that lives is not."""
+    network, conf_dir = _network(tmp_path)
+    (conf_dir / "10-test.conflist").write_text(_conflist(tmp_path, "natest-d", "10.213.4.0/24"))
+    run = tmp_path / "run"
+    run.mkdir()
+    paths = [run / "lost", run / "alive"]
+    for path in paths:
+        namespaces.create(path)
+    try:
+        _, (ip,) = [await network.setup(path.name, path, cri.PodSandboxConfig()) for path in paths]
+        namespaces.delete(paths[0])
+        await network.collect_garbage(run, ())
+        assert [path.name for path in (tmp_path / "ipam").glob("*/10.*")] == [ip]
+        await network.teardown("alive", paths[1], cri.PodSandboxConfig())
+    finally:
+        for path in paths:
+            namespaces.delete(path)
     assert list((tmp_path / "cni" / "results").iterdir()) == []
 
 

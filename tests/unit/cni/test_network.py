@@ -326,6 +326,16 @@ async def test_check(plugins: Plugins, attachment: Attachment) -> None:
     assert plugins.calls()[2:] == ["CHECK first c1"]
 
 
+async def test_check_uses_what_the_add_recorded(plugins: Plugins, attachment: Attachment) -> None:
+    """Another chain by now, under the same name: CHECK asks the plugins that made the attachment, as they were configured."""
+    plugins.write("first")
+    plugins.write("second")
+    await plugins.network({"type": "first", "option": 1}).add(attachment)
+    await plugins.network("second").check(attachment)
+    assert plugins.calls() == ["ADD first c1", "CHECK first c1"]
+    assert plugins.request("first", "CHECK")["option"] == 1
+
+
 async def test_verbs_on_one_container_queue_up(plugins: Plugins, attachment: Attachment) -> None:
     """A DEL that comes during an ADD waits for it; another container does not."""
     wait = f"echo up > {plugins.started.path} && read -r line < {plugins.gate.path}"
@@ -403,6 +413,15 @@ async def test_garbage_collection(plugins: Plugins) -> None:
     request = plugins.request("one", "GC", "")
     assert request["cni.dev/valid-attachments"] == [{"containerID": "c2", "ifname": "eth0"}]
     assert request["cni.dev/attachments"] == request["cni.dev/valid-attachments"]
+
+
+async def test_garbage_collection_of_what_is_still_there(plugins: Plugins) -> None:
+    """A namespace that is mounted where the ADD found it is named to the DEL."""
+    plugins.write("one")
+    network = plugins.network("one")
+    await network.add(Attachment(container_id="c1", netns="/proc"))
+    await network.gc([])
+    assert plugins.environment("one", "DEL")["CNI_NETNS"] == "/proc"
 
 
 async def test_garbage_collection_goes_on_after_errors(plugins: Plugins) -> None:

@@ -27,7 +27,9 @@ async def driver(path: Path, **answers: Answer) -> AsyncIterator[Client]:
     server = grpc.aio.server()
     for service in csi.DESCRIPTOR.services_by_name.values():
         methods = {
-            method.name: grpc.unary_unary_rpc_method_handler(
+            method.name: (
+                grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
+            )(
                 answers[method.name],
                 request_deserializer=getattr(csi, method.input_type.name).FromString,
                 response_serializer=lambda each: each if isinstance(each, bytes) else each.SerializeToString(),
@@ -230,3 +232,29 @@ def test_only_unix_sockets(address: str) -> None:
     """Absolute paths that a socket can have, with or without the scheme."""
     with pytest.raises(ValueError, match="unix socket"):
         Endpoint(address)
+
+
+async def test_a_call_of_many_answers(tmp_path: Path) -> None:
+    """Each as it comes; an error after some of them has its class, and no secret; who stops listening is told as CANCELLED."""
+    told = []
+
+    async def allocated(request: csi.GetMetadataAllocatedRequest, context: Any) -> AsyncIterator[Any]:
+        for number in range(2):
+            yield csi.GetMetadataAllocatedResponse(volume_capacity_bytes=number)
+        if request.snapshot_id == "gone":
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no snapshot for hunter2")
+
+    async with driver(tmp_path / "s", GetMetadataAllocated=allocated) as client:  # type: ignore[arg-type]
+        endpoint = Endpoint(f"{client.endpoint.path}", ended=lambda method, code, _: told.append((method, code)))
+        listen = Client(endpoint).snapshot_metadata.allocated
+        request = csi.GetMetadataAllocatedRequest(snapshot_id="s", secrets={"a": "hunter2"})
+        assert [each.volume_capacity_bytes async for each in listen(request)] == [0, 1]
+        request.snapshot_id = "gone"
+        answers = listen(request)
+        assert [(await anext(answers)).volume_capacity_bytes for _ in range(2)] == [0, 1]
+        with pytest.raises(errors.NotFound, match=r"no snapshot for \*\*\*"):
+            await anext(answers)
+        async with contextlib.aclosing(listen(request)) as answers:
+            await anext(answers)
+    path = "/csi.v1.SnapshotMetadata/GetMetadataAllocated"
+    assert told == [(path, "OK"), (path, "NOT_FOUND"), (path, "CANCELLED")]

@@ -15,7 +15,15 @@ class Options:
     """The part of pytest's configuration that is looked at."""
 
     def __init__(self, **given: Any) -> None:
-        self._given = {"conf": None, "conf_dir": None, "bin_dir": [], "exceptions": None, "known_flaws": [], **given}
+        self._given = {
+            "conf": None,
+            "conf_dir": None,
+            "plugin": None,
+            "bin_dir": [],
+            "exceptions": None,
+            "known_flaws": [],
+            **given,
+        }
 
     def getoption(self, name: str) -> Any:
         return self._given[name.removeprefix("cni_")]
@@ -48,14 +56,14 @@ def test_a_network_is_named(files: Path, monkeypatch: pytest.MonkeyPatch, option
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "--cni-conf FILE or --cni-conf-dir FOLDER"),
-        ({"conf": "10-mine.conflist"}, "--cni-conf FILE or --cni-conf-dir FOLDER"),
+        ({}, "--cni-conf FILE or --cni-conf-dir FOLDER or --cni-plugin NAME"),
+        ({"conf": "10-mine.conflist"}, "--cni-conf FILE or --cni-conf-dir FOLDER or --cni-plugin NAME"),
         ({"conf": "10-mine.conflist", "conf_dir": ".", "bin_dir": ["b"]}, "--cni-conf FILE or"),
         ({"conf": "missing", "bin_dir": ["b"]}, "missing: No such file"),
         ({"conf": "broken.json", "bin_dir": ["b"]}, "broken.json: not JSON"),
         ({"conf_dir": "nowhere", "bin_dir": ["b"]}, "no CNI configuration file in nowhere"),
         ({"conf": "10-mine.conflist", "bin_dir": ["b"], "exceptions": "none.toml"}, "a bug: not the id of a check"),
-        ({"conf": "10-mine.conflist", "bin_dir": ["b"], "exceptions": "broken.json"}, "--cni-exceptions"),
+        ({"conf": "10-mine.conflist", "bin_dir": ["b"], "exceptions": "broken.json"}, "the network to test: "),
         ({"conf": "10-mine.conflist", "bin_dir": ["b"], "known_flaws": ["x"]}, "x is none of containernetworking"),
     ],
 )

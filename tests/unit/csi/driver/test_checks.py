@@ -33,17 +33,25 @@ def test_names_of_any_letters() -> None:
     assert checks.name("../ü\t☃") == "../ü\t☃"
 
 
+def test_a_group_has_to_be_claimed() -> None:
+    """On the node: INVALID_ARGUMENT without VOLUME_MOUNT_GROUP, otherwise a number."""
+    request = csi.NodeStageVolumeRequest(volume_capability=mount_capability(WRITER, mount_group="5"))
+    assert checks.on_node(request, claims_groups=True).group == 5
+    with pytest.raises(errors.InvalidArgument, match="VOLUME_MOUNT_GROUP is not claimed"):
+        checks.on_node(request, claims_groups=False)
+
+
 @pytest.mark.parametrize(
     "capability",
     [
         csi.VolumeCapability(),
         csi.VolumeCapability(mount=csi.VolumeCapability.MountVolume()),
         mount_capability(WRITER, fs_type="zfs"),
-        mount_capability(WRITER, mount_group="5"),
+        mount_capability(WRITER, mount_group="staff"),
     ],
 )
 def test_capabilities_that_cannot_be(capability: csi.VolumeCapability) -> None:
-    """No kind, no mode, a file system that is not there, and what is not claimed."""
+    """No kind, no mode, a file system that is not there, a group that is no number."""
     with pytest.raises(errors.InvalidArgument, match=r"^volume_capability: "):
         checks.access(capability)
 

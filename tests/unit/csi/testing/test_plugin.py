@@ -39,3 +39,19 @@ def test_reports_have_ids(site: pytest.Pytester, tmp_path: Path) -> None:
     text = report.read_text()
     for name, value in (("id", "N1"), ("level", "should"), ("spec", "NodePublishVolume"), ("promise", "Promised.")):
         assert f'<property name="{name}" value="{value}"' in text
+
+
+def test_a_restart_and_a_second_node(pytester: pytest.Pytester) -> None:
+    """Options that let more cases run: a command, a node's id, a log."""
+    pytester.makepyfile("""
+        def test_it(csi_implementation):
+            assert csi_implementation.restart is not None
+            assert (csi_implementation.second_node_id, str(csi_implementation.log)) == ("node-2", "/log")
+    """)
+    given = (
+        "--csi-endpoint=unix:///s",
+        "--csi-restart=docker restart x",
+        "--csi-second-node-id=node-2",
+        "--csi-log=/log",
+    )
+    pytester.runpytest_inprocess(*OPTIONS, *given).assert_outcomes(passed=1)

@@ -38,18 +38,18 @@ class Site:
         )
         return CNINetwork(settings)
 
-    def configure(self, name: str, *plugins: str) -> None:
+    def configure(self, name: str, *plugins: str, version: str = "1.0.0") -> None:
         (self.folder / "net.d").mkdir(exist_ok=True)
-        document = {"cniVersion": "1.0.0", "name": name, "plugins": [{"type": plugin} for plugin in plugins]}
+        document = {"cniVersion": version, "name": name, "plugins": [{"type": plugin} for plugin in plugins]}
         temporary = self.folder / "net.d/new"
         temporary.write_text(json.dumps(document))
         temporary.rename(self.folder / "net.d/10.conflist")
 
-    def plugin(self, name: str, add: str = f"echo '{ANSWER}'", delete: str = ":") -> None:
+    def plugin(self, name: str, add: str = f"echo '{ANSWER}'", delete: str = ":", status: str = ":") -> None:
         path = self.folder / "bin" / name
         path.write_text(
-            f"#!/bin/sh\ncat > /dev/null\necho $CNI_COMMAND {name} $CNI_CONTAINERID $CNI_NETNS >> {self.folder}/calls\n"
-            f"case $CNI_COMMAND in ADD) {add} ;; DEL) {delete} ;; esac\n"
+            f"#!/bin/sh\ncat > {self.folder}/stdin\necho $CNI_COMMAND {name} $CNI_CONTAINERID $CNI_NETNS >> {self.folder}/calls\n"
+            f"case $CNI_COMMAND in ADD) {add} ;; DEL) {delete} ;; STATUS) {status} ;; esac\n"
         )
         path.chmod(0o755)
 
@@ -129,6 +129,18 @@ async def test_status_follows_the_folder(site: Site) -> None:
     assert await site.provider.status() == expected
 
 
+async def test_status_is_the_plugins(site: Site) -> None:
+    """From version 1.1.0 on they are asked, and what they say is passed on."""
+    site.plugin("one", status='echo \'{"code": 50, "msg": "no address left"}\'; exit 1')
+    site.configure("net", "one")
+    assert await site.provider.status() is None
+    site.configure("net", "one", version="1.1.0")
+    expected = 'Network plugin returns error: plugin type="one" failed (status): no address left'
+    assert await site.provider.status() == expected
+    site.plugin("one")
+    assert await site.provider.status() is None
+
+
 async def test_setup_and_teardown(site: Site) -> None:
     """The pod's addresses come back; taking it down twice is fine."""
     site.plugin("one")
@@ -155,6 +167,55 @@ async def test_teardown_by_the_network_of_the_setup(site: Site, configuration: s
     await provider.teardown("s1", Path("/n"), pod())
     assert site.calls() == ["ADD one s1 /n", "DEL one s1 /n"]
     assert list((site.folder / "cache/results").iterdir()) == []
+
+
+@pytest.mark.parametrize("configuration", ["same", "other", "none"])
+async def test_garbage(site: Site, configuration: str) -> None:
+    """Attachments of our namespaces that are gone go, by the plugins that made them; a known sandbox's and others' stay."""
+    site.plugin("one")
+    site.plugin("two")
+    site.configure("net", "one")
+    own = site.folder / "run"
+    for sandbox_id, netns in (("lost", own / "a"), ("known", own / "b"), ("foreign", site.folder / "c")):
+        await site.provider.setup(sandbox_id, netns, pod())
+    if configuration == "other":
+        site.configure("another", "two")
+    elif configuration == "none":
+        (site.folder / "net.d/10.conflist").unlink()
+    await site.start().collect_garbage(own, {"known"})
+    assert site.calls()[3:] == ["DEL one lost"]
+    assert sorted(path.name for path in (site.folder / "cache/results").iterdir()) == [
+        "net-foreign-eth0",
+        "net-known-eth0",
+    ]
+
+
+async def test_plugins_hear_what_is_left(site: Site) -> None:
+    """From version 1.1.0 on: recorded attachments, others' too, and known sandboxes without a record."""
+    site.plugin("one")
+    site.configure("net", "one", version="1.1.0")
+    for sandbox_id, netns in (("lost", site.folder / "run/a"), ("foreign", site.folder / "c")):
+        await site.provider.setup(sandbox_id, netns, pod())
+    await site.start().collect_garbage(site.folder / "run", {"unrecorded"})
+    assert [call.split()[0] for call in site.calls()] == ["ADD", "ADD", "DEL", "GC"]
+    assert json.loads((site.folder / "stdin").read_text())["cni.dev/valid-attachments"] == [
+        {"containerID": "foreign", "ifname": "eth0"},
+        {"containerID": "unrecorded", "ifname": "eth0"},
+    ]
+
+
+async def test_garbage_that_cannot_be_collected(
+    site: Site, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start goes on, and the log says whose it is and what its plugin says; so it does where that takes too long."""
+    site.plugin("one", delete='echo \'{"code": 100, "msg": "no"}\'; exit 1')
+    site.configure("net", "one")
+    await site.provider.setup("lost", site.folder / "run/a", pod())
+    await site.start().collect_garbage(site.folder / "run", ())
+    assert 'network net: garbage is left: plugin type="one" failed (del): no' in caplog.text
+    monkeypatch.setattr("runtimes.oci.network.GARBAGE_SECONDS", 0.0)
+    await site.start().collect_garbage(site.folder / "run", ())
+    assert "garbage of pod networks is left for the next start: it takes too long" in caplog.text
 
 
 async def test_teardown_without_any_network(site: Site) -> None:

@@ -1,0 +1,1 @@
+"""`nodeagent cni test` and `nodeagent csi test`: their options, and the way to `nodeagent/testers`, which needs an extra."""

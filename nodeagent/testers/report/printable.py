@@ -1,0 +1,16 @@
+"""Texts of plugins and drivers, which are hostile, made fit to be shown. Pure."""
+
+import re
+from typing import Final
+
+# what XML 1.0 cannot hold, and what moves a terminal's cursor
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Control characters but tabs and line feeds become U+FFFD."""
+    return _CONTROL.sub("�", text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    return " ".join(printable(text).split())
