@@ -1,6 +1,7 @@
 """The cgroup that all of an evaluation runs in, pods and the host's column: what it may use of the machine, and its end."""
 
 import os
+import uuid
 from pathlib import Path
 
 from runtimes.linux.cgroups.cleanup import kill_all, remove_when_empty
@@ -23,10 +24,11 @@ def limits(cpus: int, memory_bytes: int) -> CgroupLimits:
 
 
 class Bounds:
-    """`path`: within the hierarchy. Every method blocks."""
+    """`token` is in the name of all that an evaluation makes on a machine; `path`: within the hierarchy. Every method blocks."""
 
-    def __init__(self, cgroups: Cgroups, path: str) -> None:
-        self.path = path
+    def __init__(self, cgroups: Cgroups) -> None:
+        self.token = uuid.uuid4().hex[:8]
+        self.path = f"/nodeagent-isolation-{self.token}"
         self._cgroups = cgroups
 
     def make(self) -> None:

@@ -64,8 +64,11 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
 
     Cancelled, it takes away what it made before it ends.
     """
-    bounds = Bounds(detect(), f"/nodeagent-isolation-{uuid.uuid4().hex[:8]}")
+    bounds = Bounds(detect())
     await asyncio.to_thread(bounds.make)
+    tell(
+        f"all of it runs in the cgroup {bounds.path}; this goes in the end, as everything with {bounds.token} in its name"
+    )
     registry = ImageRegistry()
     try:
         image = registry.add(NAME, await asyncio.to_thread(image_of, plan.program))

@@ -8,7 +8,6 @@ import random
 import socket
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,9 @@ from nodeagent.isolation.bounds import Bounds
 from nodeagent.isolation.contract import StageError
 from proto import cri_pb2 as cri
 from runtimes.cri.endpoint import Endpoint
-from runtimes.cri.service import CRIImages
+from runtimes.cri.service import CRIImages, CRIRuntime
 from runtimes.errors import RuntimeFault
+from runtimes.linux.mounts import mounts_below, unmount_all
 from runtimes.linux.removal import remove_tree
 
 _PARENT = Path("/var/tmp")  # on a disk, where overlays work, and for paths of sockets short enough
@@ -58,7 +58,6 @@ class PrivateNode:
     def __init__(self, settings: NodeSettings, bounds: Bounds) -> None:
         self._settings = settings
         self._bounds = bounds
-        self._token = uuid.uuid4().hex[:6]
         self._agent: asyncio.subprocess.Process | None = None
         self.directory = Path()
         self.client: ApiClient | None = None
@@ -68,16 +67,22 @@ class PrivateNode:
         return self.directory / "logs"
 
     @property
+    def cgroup(self) -> str:
+        return self._bounds.path
+
+    @property
     def name(self) -> str:
-        return f"isolation-{self._token}"
+        return f"isolation-{self._bounds.token}"
 
     @property
     def bridge(self) -> str:
-        return f"niso{self._token}"
+        return f"niso{self._bounds.token}"
 
     async def start(self) -> ApiClient:
         """Return when the node is Ready. Raises StageError."""
-        self.directory = Path(tempfile.mkdtemp(prefix="niso-", dir=_PARENT))
+        if self._settings.runtime.type == "cri":
+            await _answers(self._settings.runtime.endpoint)
+        self.directory = Path(tempfile.mkdtemp(prefix=f"niso-{self._bounds.token}-", dir=_PARENT))
         self.directory.chmod(0o711)  # pods with users of their own pass it
         documents = configuration(self._settings, self, free_subnet(_ROUTES.read_text()))
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(documents))
@@ -144,10 +149,7 @@ class PrivateNode:
         left += await asyncio.to_thread(self._remove_network)
         self._bounds.kill()
         if self.directory != Path():
-            try:
-                await asyncio.to_thread(remove_tree, self.directory)
-            except OSError as error:
-                left.append(f"{self.directory}: {error}")
+            left += await asyncio.to_thread(_remove_folder, self.directory)
         return left
 
     async def _end_pods(self) -> None:
@@ -184,7 +186,7 @@ class PrivateNode:
     async def _remove_image(self) -> list[str]:
         """From a store that is not the node's own."""
         runtime = self._settings.runtime
-        if runtime.type != "cri":
+        if runtime.type != "cri" or self.directory == Path():
             return []
         endpoint = Endpoint(runtime.imageEndpoint or runtime.endpoint)
         try:
@@ -209,6 +211,28 @@ class PrivateNode:
         return []
 
 
+def _remove_folder(directory: Path) -> list[str]:
+    """With what a runtime that does not even delete has left mounted in it."""
+    try:
+        for point in sorted(mounts_below(directory), reverse=True):
+            unmount_all(point)
+        remove_tree(directory)
+    except OSError as error:
+        return [f"{directory}: {error}"]
+    return []
+
+
+async def _answers(address: str) -> None:
+    """Raises StageError: a node would wait for its peer, and for longer than somebody who looks at a table."""
+    endpoint = Endpoint(address)
+    try:
+        await CRIRuntime(endpoint, "").version(cri.VersionRequest(version="v1"))
+    except RuntimeFault as error:
+        raise StageError(f"{address} does not answer: {error}") from error
+    finally:
+        await endpoint.close()
+
+
 def configuration(settings: NodeSettings, node: PrivateNode, subnet: str) -> list[dict[str, Any]]:
     """The documents of the agent's configuration."""
     folder = node.directory
@@ -218,7 +242,7 @@ def configuration(settings: NodeSettings, node: PrivateNode, subnet: str) -> lis
         "address": "127.0.0.1",
         "port": free_port(),
         "healthzPort": 0,
-        "cgroupRoot": node._bounds.path,
+        "cgroupRoot": node.cgroup,
         "podLogsDir": str(folder / "logs"),
         "volumePluginDir": str(folder / "flexvolume"),
         "evictionHard": {"memory.available": "50Mi"},  # a disk that is nearly full keeps nobody from looking

@@ -2,9 +2,9 @@
 
     score = 100 × (1 − Σ risk × exposure ÷ Σ risk), over the probes of the group that have a risk and were answered
 
-OPEN exposes all of a probe's risk, LIMITED half of it, BLOCKED and NOT_APPLICABLE nothing; a finding may say its own share.
-What is only MEASURED counts when it says a share. FAILED counts nowhere, and is shown beside the score: a score over few
-answers says little.
+OPEN exposes all of a probe's risk, LIMITED half of it, BLOCKED nothing; a finding may say its own share. What is only MEASURED
+counts when it says a share; what is NOT_APPLICABLE counts nowhere. Nor does what FAILED, which is shown beside the score: a
+score over few answers says little.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from nodeagent.isolation.contract import Finding, Question, Verdict
 
-_EXPOSURE = {Verdict.OPEN: 1.0, Verdict.LIMITED: 0.5, Verdict.BLOCKED: 0.0, Verdict.NOT_APPLICABLE: 0.0}
+_EXPOSURE = {Verdict.OPEN: 1.0, Verdict.LIMITED: 0.5, Verdict.BLOCKED: 0.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

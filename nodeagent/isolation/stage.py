@@ -38,6 +38,7 @@ _HOPELESS = frozenset(
         "InvalidImageName",
     }
 )
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
 _SANDBOX_TRIES = 2  # a sandbox that fails is tried again, which helps against chance alone
 _LOOK_SECONDS = 1.0
 
@@ -222,6 +223,8 @@ def _end_of(pod: Pod) -> tuple[int, str] | None:
 
 def _address_of(pod: Pod) -> str | None:
     state = _state(pod)
+    if state is not None and state.terminated is not None:
+        raise StageError(f"it ended at once: {state.terminated.reason}, exit code {state.terminated.exitCode}")
     if state is None or state.running is None or pod.status is None:
         return None
     return pod.status.podIP or ""
@@ -233,6 +236,9 @@ def _hopeless(pod: Pod) -> str:
     waiting = state.waiting if state is not None else None
     if waiting is not None and waiting.reason in _HOPELESS:
         return f"{waiting.reason}: {waiting.message or ''}"
+    ended = state.terminated if state is not None else None
+    if ended is not None and ended.reason in _NEVER_RAN:
+        return f"{ended.reason}: {ended.message or ''}"
     if status is not None and status.phase == "Failed" and not status.containerStatuses:
         return f"{status.reason or 'Failed'}: {status.message or ''}"
     return ""

@@ -90,6 +90,10 @@ def who_refuses(
         return By.KERNEL, "ENOSYS, for the host's root too"
     if capability and not has_capability(sight.own, capability):
         return By.CAPABILITY, f"{error}; without CAP_{capability}"
+    if error == "EROFS":
+        return By.MOUNT, "EROFS: the file system is mounted read-only"
+    if host_says == "ok" and error in ("EPERM", "ENOSYS") and has_filter(sight):
+        return By.SECCOMP, f"{error}, where the host's root gets ok and no capability is missing: the seccomp filter"
     if host_says and host_says != "ok":
         return By.KERNEL, f"{error}; the host's root gets {host_says}"
     if capability and error in REFUSED:

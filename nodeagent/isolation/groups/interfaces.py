@@ -303,7 +303,9 @@ def _file_systems(sight: Sight) -> Finding:
 
 
 def _file_systems_in_user_namespace(sight: Sight) -> Finding:
-    return _mountable(sight, "surface.file_systems_in_user_namespace", "in a user namespace", "unshare", "")
+    # to be root of one's own user namespace as root needs this capability (Linux 5.12)
+    capability = "SETFCAP" if facts.fact(sight.own, "identity", "uid") == 0 else ""
+    return _mountable(sight, "surface.file_systems_in_user_namespace", "in a user namespace", "unshare", capability)
 
 
 SETTINGS = (

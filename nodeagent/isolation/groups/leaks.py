@@ -58,6 +58,8 @@ class Leak:
             evidence = f"{self.path}: {said}, on the host too"
             return Finding(probe=self.id, verdict=Verdict.NOT_APPLICABLE, by=By.KERNEL, value=said, evidence=evidence)
         by = By.RUNTIME if facts.own_kernel(sight) else By.MOUNT if said == "ENOENT" else By.MASK
+        if by is By.MASK and self.path.startswith("/dev/"):
+            by = By.CGROUP
         if said in facts.REFUSED and facts.fact(sight.own, "identity").get("uid"):
             by = By.PERMISSIONS
         return Finding(probe=self.id, verdict=Verdict.BLOCKED, by=by, value=said, evidence=f"{self.path}: {said}")
@@ -108,8 +110,6 @@ LEAKS = (
         ("version", "/proc/version", "the kernel's version", "which exploits fit"),
         ("config", "/proc/config.gz", "the kernel's configuration", "which exploits fit"),
         ("cmdline", "/proc/cmdline", "the kernel's command line", "mitigations, disks, now and then a secret"),
-        ("partitions", "/proc/partitions", "disks", "what the host is made of"),
-        ("swaps", "/proc/swaps", "swap", "what the host is made of"),
         ("boot_id", "/proc/sys/kernel/random/boot_id", "the id of the host's boot", "pods of one host know each other"),
         ("host_name", "/proc/sys/kernel/hostname", "the host's name", "which machine it is"),
         ("dmi", "/sys/class/dmi/id/product_name", "the machine's model", "which machine it is, and in which cloud"),
@@ -119,6 +119,8 @@ LEAKS = (
         Risk.LOW,
         False,
         ("modules", "/proc/modules", "modules of the kernel", "which exploits fit"),
+        ("partitions", "/proc/partitions", "disks", "what the host is made of"),
+        ("swaps", "/proc/swaps", "swap", "what the host is made of"),
         ("interrupts", "/proc/interrupts", "interrupts", "devices, and when keys and packets come"),
         ("cpuinfo", "/proc/cpuinfo", "the processor", "which machine it is; which flaws it has"),
         ("meminfo", "/proc/meminfo", "the host's memory", "how big and how busy the host is"),
