@@ -85,7 +85,7 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
         profile=plan.profile_name,
         quick=plan.quick,
         groups={group.name: group.title for group in plan.groups},
-        questions=tuple(_question(group, probe) for group in plan.groups for probe in group.probes),
+        questions=questions(plan.groups),
         columns=tuple(columns),
     )
 
@@ -212,8 +212,13 @@ def judged(probe: Probe, sight: Sight) -> Finding:
         return Finding(probe=probe.id, verdict=Verdict.FAILED, evidence=reason)
 
 
-def _question(group: Group, probe: Probe) -> Question:
-    return Question(id=probe.id, group=group.name, title=probe.title, risk=probe.risk, why=probe.why)
+def questions(groups: Sequence[Group]) -> tuple[Question, ...]:
+    """What a report of these groups asks."""
+    return tuple(
+        Question(id=probe.id, group=group.name, title=probe.title, risk=probe.risk, why=probe.why)
+        for group in groups
+        for probe in group.probes
+    )
 
 
 def _machine() -> Mapping[str, str]:
