@@ -211,7 +211,10 @@ class Experiment(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """`sections`: of the probe program, run with those of other groups in one pod. `experiments`: one after the other."""
+    """`sections`: of the probe program, run with those of other groups in one pod. `experiments`: one after the other.
+
+    A section is `name` or `name=argument,argument`. Of these a few are placeholders: `nodeagent/isolation/evaluation.py: PLACES`.
+    """
 
     name: str
     title: str

@@ -38,6 +38,9 @@ from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
 
 NEIGHBOUR = "neighbour"
+PLACES = ("WORD", "NEIGHBOUR", "NODE")
+"""What sections may name: a word that is in the neighbour's command line and its abstract socket's name; it; the node."""
+_OF_PODS = frozenset({"reach", "environment", "setuid"})
 _FACTS_SECONDS = 90.0
 
 
@@ -98,12 +101,9 @@ def _close(registry: ImageRegistry, bounds: Bounds) -> None:
 
 async def _host_column(plan: Plan, bounds: Bounds) -> Column:
     begin = time.monotonic()
-    # what names a pod is not there
-    sections = [section if not _has_placeholder(section) else section.partition("=")[0] for section in plan.sections]
-    wanted = [section for section in sections if section not in ("reach", "environment", "setuid")]
     column = Column(name=HOST, runtime="the bare machine, as root")
     try:
-        facts = await host.facts(plan.program, wanted, bounds, deadline_seconds=_FACTS_SECONDS)
+        facts = await host.facts(plan.program, host_sections(plan.groups), bounds, deadline_seconds=_FACTS_SECONDS)
     except StageError as error:
         return replace(column, error=str(error))
     groups = [replace(group, probes=tuple(probe for probe in group.probes if probe.on_host)) for group in plan.groups]
@@ -163,9 +163,9 @@ class _Runtime:
         places = {
             "WORD": word,
             "NEIGHBOUR": f"NEIGHBOUR@{address}",
-            "NODE": f"NODE@{await _address(client, node.name)}",
+            "NODE": f"NODE@{await node_address(client, node.name)}",
         }
-        sections = [_filled(section, places) for section in plan.sections]
+        sections = [filled(section, places) for section in plan.sections]
         found: dict[str, Any] = dict(await stage.facts(sections, deadline_seconds=_FACTS_SECONDS))
         neighbour = facts_of(await stage.output(NEIGHBOUR), ("identity",))
         await stage.stop(NEIGHBOUR)
@@ -179,23 +179,25 @@ class _Runtime:
         return found, neighbour
 
 
-async def _address(client: ApiClient, name: str) -> str:
+async def node_address(client: ApiClient, name: str) -> str:
+    """By which pods reach the node."""
     node = await client.get(Node, name)
     addresses = node.status.addresses if node.status is not None else None
     return next((each.address for each in addresses or () if each.type == "InternalIP"), "127.0.0.1")
 
 
-def _has_placeholder(section: str) -> bool:
-    return any(word in section for word in ("WORD", "NEIGHBOUR", "NODE"))
+def host_sections(groups: Sequence[Group]) -> tuple[str, ...]:
+    """What is looked at on the bare host: not what is about pods, nor somebody's environment."""
+    every = [section for group in groups for section in group.sections]
+    plain = [section.partition("=")[0] if any(word in section for word in PLACES) else section for section in every]
+    return tuple(section for section in plain if section not in _OF_PODS)
 
 
-def _filled(section: str, places: Mapping[str, str]) -> str:
+def filled(section: str, places: Mapping[str, str]) -> str:
+    """A section with what stands for its placeholders."""
     name, equals, argument = section.partition("=")
-    for word, value in places.items():
-        argument = (
-            argument.replace(word, value, 1) if word not in value else argument.replace(f"{word}:", f"{value}:", 1)
-        )
-    return f"{name}{equals}{argument}"
+    parts = [part.partition(":") for part in argument.split(",")]
+    return f"{name}{equals}{','.join(f'{places.get(word, word)}{colon}{rest}' for word, colon, rest in parts)}"
 
 
 def findings(groups: Sequence[Group], sight: Sight) -> tuple[Finding, ...]:

@@ -10,7 +10,7 @@ from nodeagent.config.runtimes import detect as runtimes_here
 from nodeagent.isolation import host
 from nodeagent.isolation.bounds import Bounds
 from nodeagent.isolation.contract import Facts, Finding, PodRequest, Sight
-from nodeagent.isolation.evaluation import findings
+from nodeagent.isolation.evaluation import filled, findings, host_sections, node_address
 from nodeagent.isolation.groups.registry import GROUPS
 from nodeagent.isolation.image import NAME, image_of
 from nodeagent.isolation.node import NodeSettings, PrivateNode
@@ -20,29 +20,25 @@ from nodeagent.isolation.stage import Place, PodStage
 from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
 
-_SECTIONS = merged(
-    section
-    for group in GROUPS
-    for section in group.sections
-    if not section.startswith(("reach", "network", "processes"))  # what names other pods
-)
-SECTIONS = (*_SECTIONS, "processes", "network=nobody")
+WORD = "neighbour-of-tests"
 
 
 @dataclass
 class Laboratory:
-    """`host`: the facts of this machine."""
+    """`host`: the facts of this machine; `neighbour`: of another pod, of the profile alone, which runs beside the others."""
 
     stage: PodStage
-    node: PrivateNode
-    bounds: Bounds
+    sections: tuple[str, ...]
     host: Facts
+    neighbour: Facts
 
     async def findings(self, name: str, changes: Mapping[str, Any]) -> dict[str, Finding]:
         """Probe -> finding, of a pod with that spec laid over the base's."""
-        ended = await self.stage.run(PodRequest(name=name, arguments=SECTIONS, changes=changes), deadline_seconds=60)
-        own = facts_of(ended.output, SECTIONS)
-        return {each.probe: each for each in findings(GROUPS, Sight(own=own, host=self.host))}
+        ended = await self.stage.run(
+            PodRequest(name=name, arguments=self.sections, changes=changes), deadline_seconds=60
+        )
+        own = facts_of(ended.output, self.sections)
+        return {each.probe: each for each in findings(GROUPS, Sight(own=own, host=self.host, neighbour=self.neighbour))}
 
 
 @asynccontextmanager
@@ -67,8 +63,19 @@ async def laboratory(handler: str, profile: Mapping[str, Any], cache: Path) -> A
             bounds=bounds,
             quick=True,
         )
-        here = await host.facts(binary, [each for each in SECTIONS if each != "environment"], bounds)
-        yield Laboratory(stage=PodStage(place), node=node, bounds=bounds, host=here)
+        stage = PodStage(place)
+        address = await stage.start(PodRequest(name="neighbour", arguments=("hold", WORD)))
+        places = {
+            "WORD": WORD,
+            "NEIGHBOUR": f"NEIGHBOUR@{address}",
+            "NODE": f"NODE@{await node_address(client, node.name)}",
+        }
+        yield Laboratory(
+            stage=stage,
+            sections=merged(filled(section, places) for group in GROUPS for section in group.sections),
+            host=await host.facts(binary, host_sections(GROUPS), bounds),
+            neighbour=facts_of(await stage.output("neighbour"), ("identity",)),
+        )
     finally:
         left = await node.end()
         registry.close()

@@ -157,6 +157,10 @@ int hold(const char *word)
         perror("abstract socket");
     printf("{\"section\":\"holding\",\"facts\":{}}\n");
     fflush(stdout);
+    struct pollfd both[] = {{port, POLLIN, 0}, {abstract_one, POLLIN, 0}};
     for (;;)
-        pause();
+        if (poll(both, 2, -1) > 0)
+            for (int i = 0; i < 2; i++)
+                if (both[i].revents & POLLIN)
+                    close(accept(both[i].fd, NULL, NULL));
 }
