@@ -5,7 +5,10 @@ from typing import Any
 
 from nodeagent.isolation.contract import By, Column, Figure, Finding, Question, Report, Risk, Verdict
 
-HOSTILE = "</style></svg><img src=http://127.0.0.1:1/x onerror=alert(1)><script>document.title = 'taken'</script>\x1b[2J\u202e\" '"
+HOSTILE = (
+    "</style></svg><img src=http://127.0.0.1:1/x onerror=alert(1)><script>document.title = 'taken'</script>"
+    "\x1b[2J\u202e\" '"
+)
 
 
 def finding(probe: str, verdict: Verdict = Verdict.OPEN, by: By = By.UNKNOWN, **more: Any) -> Finding:
@@ -78,14 +81,13 @@ def with_findings(column: Column, *found: Finding) -> Column:
 def hostile() -> Report:
     """Every text that comes from somewhere else is an attack on who reads it."""
     questions = tuple(replace(question, title=HOSTILE, why=HOSTILE) for question in QUESTIONS)
-    texts = {"value": HOSTILE, "evidence": HOSTILE, "change": HOSTILE}
     columns = tuple(
         replace(
             column,
             name=f"{column.name}{HOSTILE}" if column is not HOST_COLUMN else column.name,
             runtime=HOSTILE,
             error=HOSTILE if column.error else "",
-            findings=tuple(replace(each, **texts) for each in column.findings),
+            findings=tuple(replace(each, value=HOSTILE, evidence=HOSTILE, change=HOSTILE) for each in column.findings),
         )
         for column in (HOST_COLUMN, RUNC, GVISOR, BROKEN)
     )

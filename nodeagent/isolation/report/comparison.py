@@ -117,10 +117,14 @@ def _notes(old: Report, new: Report) -> Iterator[str]:
     columns = [{column.name: column for column in report.columns} for report in (old, new)]
     for name in dict.fromkeys((*columns[0], *columns[1])):
         yield from _notes_of_column(name, columns[0].get(name), columns[1].get(name))
-    probes = [{question.id: question.group for question in report.questions} for report in (old, new)]
-    for when, own, other in (("before", *probes), ("now", *reversed(probes))):
-        for group, count in Counter(group for probe, group in own.items() if probe not in other).items():
-            yield f"asked only {when}: {count} of {group}"
+    yield from _notes_of_questions("before", old, new)
+    yield from _notes_of_questions("now", new, old)
+
+
+def _notes_of_questions(when: str, own: Report, other: Report) -> Iterator[str]:
+    known = {question.id for question in other.questions}
+    for group, count in Counter(question.group for question in own.questions if question.id not in known).items():
+        yield f"asked only {when}: {count} of {group}"
 
 
 def _notes_of_column(name: str, old: Column | None, new: Column | None) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Final
 from nodeagent.isolation.contract import By, Finding, Report, Risk, Verdict
 from nodeagent.isolation.report import matrix
 from nodeagent.isolation.report.comparison import Comparison
+from nodeagent.isolation.score import Score
 from nodeagent.reports.printable import one_line
 
 _SHORT: Final = {By.CAPABILITY: "cap", By.NAMESPACE: "ns", By.PERMISSIONS: "perms", By.NO_NEW_PRIVS: "nnp"}
@@ -65,7 +66,7 @@ def _scores(report: Report, width: int) -> str:
     return _grid("SCORE (100: nothing open)", report, rows, width, with_risk=False)
 
 
-def _score(score: matrix.Score | None) -> str:
+def _score(score: Score | None) -> str:
     return "-" if score is None else matrix.shown(score)
 
 

@@ -13,9 +13,10 @@ figure { margin: .8rem 0; } figcaption { font-weight: 600; }
 .spread { fill: var(--good); opacity: .45; } .median { stroke: currentColor; stroke-width: 2; }
 .run { stroke: currentColor; opacity: .5; } .host { stroke: var(--none); stroke-dasharray: 3 3; }
 details.probe, details.pair { border-bottom: 1px solid var(--line); padding: .3rem 0; }
-details.probe summary span { margin-right: .9rem; white-space: nowrap; } summary { cursor: pointer; }
+summary { cursor: pointer; } details.probe summary > span { display: inline-block; max-width: 100%; margin-right: .9rem; }
+#closes td:first-child { min-width: 18rem; } #search { width: min(24rem, 100%); }
+.pair td:nth-child(2) { white-space: nowrap; }
 details.probe:target { background: #8881; }
-@media (max-width: 40rem) { details.probe summary span { white-space: normal; } }
 """
 SCRIPT: Final = """
 const one = (id) => document.getElementById(id);

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from nodeagent.isolation.contract import HOST, Column, Finding, Question, Report
+from nodeagent.isolation.contract import HOST, Column, Finding, Question, Report, Verdict
 from nodeagent.isolation.report.comparison import Kind, difference
 from nodeagent.isolation.report.html import parts
 from nodeagent.isolation.report.matrix import by_probe, number
 from nodeagent.reports.page import text
+
+_ORDER = {Kind.WORSE: 0, Kind.BETTER: 0, Kind.COSTLIER: 1, Kind.CHEAPER: 1, Kind.LOST: 2, Kind.OTHER: 2}
 
 
 def section(report: Report) -> str:
@@ -53,23 +55,23 @@ def _pair(columns: Sequence[Column], pair: tuple[int, int], rows: Sequence[str],
 
 
 def _rows(questions: Sequence[Question], left: Column, right: Column) -> Iterator[str]:
-    """The greatest risk first."""
+    """What is exposed first, then costs, then what is blocked by something else; of each the greatest risk first."""
     findings = by_probe(left), by_probe(right)
-    for question in sorted(questions, key=lambda question: -question.risk):
-        here, there = (found.get(question.id) for found in findings)
-        if here is None or there is None:
-            continue
-        kind = difference(here, there)
-        if kind is not None:
-            yield parts.row(
-                (
-                    parts.link(question.id, question.title),
-                    parts.risk(question.risk),
-                    parts.cell(here),
-                    parts.cell(there),
-                    text(_told(kind, here, there, left.name, right.name)),
-                )
+    found: list[tuple[Kind, Question, Finding, Finding]] = []
+    for question in questions:
+        here, there = (each.get(question.id) for each in findings)
+        if here is not None and there is not None and (kind := difference(here, there)) is not None:
+            found.append((kind, question, here, there))
+    for kind, question, here, there in sorted(found, key=lambda each: (_ORDER[each[0]], -each[1].risk)):
+        yield parts.row(
+            (
+                parts.link(question.id, question.title),
+                parts.risk(question.risk),
+                parts.cell(here),
+                parts.cell(there),
+                text(_told(kind, here, there, left.name, right.name)),
             )
+        )
 
 
 def _told(kind: Kind, here: Finding, there: Finding, left: str, right: str) -> str:
@@ -79,10 +81,11 @@ def _told(kind: Kind, here: Finding, there: Finding, left: str, right: str) -> s
         case Kind.BETTER:
             return f"{right} gives less away"
         case Kind.COSTLIER | Kind.CHEAPER:
-            cheaper = left if kind is Kind.COSTLIER else right
-            return f"{cheaper} costs less{_times(here, there)}"
+            return f"{left if kind is Kind.COSTLIER else right} costs less{_times(here, there)}"
         case Kind.LOST | Kind.OTHER:
-            return "of another kind"
+            return (
+                "blocked by something else" if here.verdict is there.verdict is Verdict.BLOCKED else "of another kind"
+            )
 
 
 def _times(here: Finding, there: Finding) -> str:

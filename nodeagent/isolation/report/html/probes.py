@@ -30,7 +30,9 @@ def closing(report: Report) -> str:
         )
         for change, probes in found.items()
     )
-    return '<h2 id="closing">What would change it</h2>\n' + parts.table(("A pod's spec, or a runtime", "Probes"), rows)
+    return '<h2 id="closing">What would change it</h2>\n' + parts.table(
+        ("A pod's spec, or a runtime", "Probes"), rows, "closes"
+    )
 
 
 def _probe(report: Report, question: Question) -> str:
