@@ -8,6 +8,7 @@ ResourceExhausted. What blocks the event loop cannot be contained here.
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import errno
 import inspect
@@ -44,21 +45,34 @@ _Item = TypeVar("_Item")
 VerbObserver = Callable[[str, Any, float, bool], None]
 
 
+# Entered around each verb, in its task: its name, the request. A verb that fails leaves it by its error.
+VerbScope = Callable[[str, Any], contextlib.AbstractContextManager[object]]
+
+_NO_SCOPE = contextlib.nullcontext()
+
+
 def unobserved(verb: str, request: Any, seconds: float, failed: bool) -> None:
     return
+
+
+def unscoped(verb: str, request: Any) -> contextlib.AbstractContextManager[object]:
+    return _NO_SCOPE
 
 
 class Boundary:
     """One runtime's. `whose` names it in errors and in the log.
 
     `bounded`: its verbs have the deadlines of `runtimes.deadlines`; the built-in runtimes bound what they wait for themselves.
-    `observe` hears of every verb.
+    `observe` hears of every verb, and `scope` is around it.
     """
 
-    def __init__(self, whose: str, *, bounded: bool, observe: VerbObserver = unobserved) -> None:
+    def __init__(
+        self, whose: str, *, bounded: bool, observe: VerbObserver = unobserved, scope: VerbScope = unscoped
+    ) -> None:
         self.whose = whose
         self.bounded = bounded
         self.observe = observe
+        self.scope = scope
         self._logged: set[tuple[str, type[BaseException], str]] = set()
 
     def runtime(self, inner: Runtime) -> Runtime:
@@ -170,9 +184,10 @@ def _verb(inner: Any, name: str, answer: type[Message], boundary: Boundary) -> C
         seconds = deadline(request) if boundary.bounded else None
         began, failed = time.monotonic(), True
         try:
-            found = await boundary.carry(name, lambda: there(request, **options), seconds)
-            if not isinstance(found, answer):
-                raise boundary.bug(name, f"answered {type(found).__name__}, not {answer.__name__}")
+            with boundary.scope(name, request):
+                found = await boundary.carry(name, lambda: there(request, **options), seconds)
+                if not isinstance(found, answer):
+                    raise boundary.bug(name, f"answered {type(found).__name__}, not {answer.__name__}")
             failed = False
         finally:
             boundary.observe(name, request, time.monotonic() - began, failed)

@@ -6,6 +6,7 @@ wrong with one that is used is a single PluginError, which names the package. Wh
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import inspect
 import logging
@@ -15,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from typing_extensions import override
 
-from runtimes.boundary import Boundary, VerbObserver, unobserved, words
+from runtimes.boundary import Boundary, VerbObserver, VerbScope, unobserved, unscoped, words
 from runtimes.contract import ImageService, NetworkProvider
 from runtimes.oci.images.contract import ImageStore
 from runtimes.registry import Runtime, RuntimeFactory
@@ -62,7 +63,7 @@ class Contained(RuntimeFactory):
     """A factory whose runtimes are handed out behind a boundary.
 
     `stores`: what this process's factories have handed out before, by the inside's identity: runtimes that share a store go on
-    sharing it, which is how the agent tells how many there are. `observe` hears of their verbs.
+    sharing it, which is how the agent tells how many there are. `observe` hears of their verbs, `scope` is around them.
     """
 
     def __init__(
@@ -72,21 +73,20 @@ class Contained(RuntimeFactory):
         *,
         whose: str = "",
         observe: VerbObserver = unobserved,
+        scope: VerbScope = unscoped,
     ) -> None:
         self._factory = factory
         self._stores = stores
-        self._observe = observe
+        self._watched = functools.partial(Boundary, observe=observe, scope=scope)
         self._whose = whose  # of another package: what it is, and whose
 
     @override
     def __call__(self, handler: str, settings: Mapping[str, Any], context: Any) -> Runtime:
         inner = self._factory(handler, settings, context)
         name = f"runtime {handler}"
-        boundary = Boundary(
-            f"{name} ({self._whose})" if self._whose else name, bounded=bool(self._whose), observe=self._observe
-        )
+        boundary = self._watched(f"{name} ({self._whose})" if self._whose else name, bounded=bool(self._whose))
         own = inner.images is not getattr(context, "images", None)
-        keeper = boundary if own else Boundary("the engine's image store", bounded=False, observe=self._observe)
+        keeper = boundary if own else self._watched("the engine's image store", bounded=False)
         _, images = self._stores.setdefault(id(inner.images), (inner.images, keeper.images(inner.images)))
         return dataclasses.replace(boundary.runtime(inner), images=images)
 
@@ -130,7 +130,9 @@ class Plugin(RuntimeFactory):
         return made
 
 
-def factories(built_in: Mapping[str, RuntimeFactory], observe: VerbObserver = unobserved) -> dict[str, RuntimeFactory]:
+def factories(
+    built_in: Mapping[str, RuntimeFactory], observe: VerbObserver = unobserved, scope: VerbScope = unscoped
+) -> dict[str, RuntimeFactory]:
     """The built-in runtime types and those of installed packages, behind a boundary each. Nothing is imported yet."""
     by_type: dict[str, list[importlib.metadata.EntryPoint]] = {}
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
@@ -140,11 +142,11 @@ def factories(built_in: Mapping[str, RuntimeFactory], observe: VerbObserver = un
             found.append(point)
     stores: dict[int, tuple[ImageService, ImageService]] = {}
     found_types: dict[str, RuntimeFactory] = {
-        name: Contained(factory, stores, observe=observe) for name, factory in built_in.items()
+        name: Contained(factory, stores, observe=observe, scope=scope) for name, factory in built_in.items()
     }
     for name, points in by_type.items():
         plugin = Plugin(name, points, built_in=name in built_in)
-        found_types[name] = Contained(plugin, stores, whose=plugin.whose, observe=observe)
+        found_types[name] = Contained(plugin, stores, whose=plugin.whose, observe=observe, scope=scope)
     return found_types
 
 

@@ -107,6 +107,16 @@ RELEASES: Final[Mapping[str, tuple[Flaw, ...]]] = MappingProxyType(
                 found=r'plugin type="portmap" failed \(check\): could not check ipv6 dnat: .*',
                 text="CHECK of a pod that has only IPv4 fails: it looks for its ip6tables chain",
             ),
+            Flaw(
+                plugin="portmap",
+                found=r"the values of the capability are lost, and the port stays: .*",
+                text="DEL without runtimeConfig leaves the rules of the ports",
+            ),
+            Flaw(
+                plugin="bridge",
+                found=r'plugin type="bridge" failed \(check\): no plugin name provided',
+                text="CHECK of a network without IPAM fails",
+            ),
             *(
                 flaw
                 for plugin in ("bridge", "macvlan", "ptp", "bandwidth", "firewall", "portmap", "tuning")

@@ -159,6 +159,29 @@ def flush_firewall() -> None:
             _said(program, "-w", "-t", table, "-F")
 
 
+_FOREIGN_RULE = ("INPUT", "-s", OUTSIDE, "-p", "tcp", "--dport", "1", "-j", "ACCEPT")
+
+
+def make_foreign_rule() -> None:
+    """A firewall rule that is somebody else's. Blocks; nothing where there is no iptables."""
+    _said("iptables", "-w", "-A", *_FOREIGN_RULE)
+
+
+def remove_foreign_rule() -> None:
+    _said("iptables", "-w", "-D", *_FOREIGN_RULE)
+
+
+def settings() -> dict[str, str]:
+    """Path -> value of the node's own settings of IPv4, but for forwarding and what it brings: that is a network's to turn on."""
+    folders = [Path("/proc/sys/net/ipv4/conf") / name for name in ("all", "default", UPLINK)]
+    found = {}
+    for path in (path for folder in folders for path in sorted(folder.iterdir())):
+        if "forwarding" not in path.name and path.name != "accept_redirects":
+            with contextlib.suppress(OSError):  # some are written only
+                found[f"{path.parent.name}/{path.name}"] = path.read_text().strip()
+    return found
+
+
 def _said(*argv: str) -> list[str]:
     """What a program printed; nothing where there is none, or the kernel has not what it is about."""
     if shutil.which(argv[0]) is None:

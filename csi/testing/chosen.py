@@ -12,6 +12,7 @@ from runtimes.kube import bounded_yaml, quantity
 
 VOLUME_SIZE: Final = "10Gi"
 EXPAND_BY: Final = "1Gi"
+PATIENCE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class Chosen:
     fs_type: str = ""
     workdir: Path | None = None
     second_node_id: str = ""
+    patience: float = PATIENCE_SECONDS
     restart: str = ""
     log: Path | None = None
     exceptions: Path | None = None
@@ -56,6 +58,7 @@ def implementation(chosen: Chosen) -> Implementation:
             fs_type=chosen.fs_type,
             directory=chosen.workdir,
             second_node_id=chosen.second_node_id,
+            patience_seconds=chosen.patience,
             log=chosen.log,
             restart=RestartCommand(chosen.restart, chosen.endpoint) if chosen.restart else None,
             exceptions=tomllib.loads(chosen.exceptions.read_text()) if chosen.exceptions else {},

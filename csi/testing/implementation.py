@@ -16,6 +16,7 @@ class Implementation:
     `parameters`: of CreateVolume; `mutable_parameters`: of ControllerModifyVolume.
     `secrets`: call ("NodeStageVolume") -> what goes with it.
     `volume_bytes`, `expand_bytes`: how large volumes are made, and by how much they grow. `fs_type`: empty: the driver's own.
+    `patience_seconds`: how long ABORTED is asked again, and a snapshot looked at until it is ready.
     `directory`: where staging and target paths are made; the driver must see it by the same path.
     `exceptions`: id of a case -> why this driver does without.
     `second_node_id`: another node that the Controller knows. `log`: a file that the driver writes to, read for secrets.
@@ -34,6 +35,7 @@ class Implementation:
     volume_bytes: int = 10 * 1024**3
     expand_bytes: int = 1024**3
     fs_type: str = ""
+    patience_seconds: float = 60.0
     directory: Path | None = None
     exceptions: Mapping[str, str] = field(default_factory=dict)
     second_node_id: str = ""

@@ -14,7 +14,6 @@ from csi.testing.implementation import Implementation
 from runtimes.linux.retry import RetryPolicy
 
 _AGAIN = RetryPolicy(first_seconds=0.1, cap_seconds=5.0)
-_ATTEMPTS = 12
 _KEPT_CALLS = 200
 Answer = TypeVar("Answer", bound=Message)
 
@@ -30,7 +29,7 @@ class PatientEndpoint(Endpoint):
     @override
     async def call(self, request: Message, answer: type[Answer], *, deadline_seconds: float | None = None) -> Answer:
         sent = self._with_secrets(request)
-        attempt = 0
+        attempt, waited = 0, 0.0
         while True:
             if self._implementation.before_call is not None:
                 await self._implementation.before_call(type(request).__name__.removesuffix("Request"))
@@ -38,14 +37,16 @@ class PatientEndpoint(Endpoint):
                 found = await super().call(sent, answer, deadline_seconds=deadline_seconds)
             except errors.CSIError as error:
                 self._note(sent, f"{error.code}: {error.message}")
+                over = waited >= self._implementation.patience_seconds
                 # ABORTED to a list is the answer to a wrong token
-                if not isinstance(error, errors.Pending) or attempt >= _ATTEMPTS or hasattr(request, "starting_token"):
+                if not isinstance(error, errors.Pending) or over or hasattr(request, "starting_token"):
                     raise
             else:
                 self._note(sent, " ".join(str(found).split()) or "OK")
                 return found
-            await asyncio.sleep(_AGAIN.next_delay(attempt))
-            attempt += 1
+            delay = _AGAIN.next_delay(attempt)
+            await asyncio.sleep(delay)
+            attempt, waited = attempt + 1, waited + delay
 
     @override
     async def stream(

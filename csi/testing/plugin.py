@@ -37,6 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--csi-second-node-id", metavar="ID", default="", help="another node that the Controller knows")
     add("--csi-restart", metavar="COMMAND", help="ends the driver at once and starts it again; no shell")
     add("--csi-log", metavar="FILE", help="what the driver writes to: it is searched for secrets")
+    add(
+        "--csi-patience",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
+        help="for ABORTED to end, and snapshots to be ready",
+    )
     add("--csi-strict", action="store_true", help="let a recommendation that is not kept be a failure")
 
 
@@ -86,6 +93,7 @@ def _implementation_of(config: pytest.Config) -> "Implementation":
                 fs_type=option("fs_type"),
                 workdir=path("workdir"),
                 second_node_id=option("second_node_id"),
+                patience=option("patience"),
                 restart=option("restart") or "",
                 log=path("log"),
                 exceptions=path("exceptions"),

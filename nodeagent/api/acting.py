@@ -6,6 +6,7 @@ import aiohttp
 from typing_extensions import override
 
 from nodeagent.api.client import Sender
+from nodeagent.api.observers import UNOBSERVED, CallObserver
 from nodeagent.api.transport import Transport
 
 
@@ -29,6 +30,11 @@ class ActingSender(Sender):
         self._shared = shared
         self._headers = tuple(headers)
         self._observe = observe
+
+    @property
+    @override
+    def observer(self) -> CallObserver:
+        return UNOBSERVED
 
     @property
     @override

@@ -9,6 +9,7 @@ import contextlib
 import enum
 import functools
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -20,9 +21,10 @@ import msgspec
 from nodeagent.api import errors, wire
 from nodeagent.api.errors import ApiError, Fault, Unavailable
 from nodeagent.api.kubeconfig import Connection
+from nodeagent.api.observers import CallObserver
 from nodeagent.api.ratelimit import TokenBucket
 from nodeagent.api.resources import key_of, resource_of
-from nodeagent.api.transport import Transport, translate
+from nodeagent.api.transport import NO_ANSWER, Transport, translate
 from nodeagent.api.wire import EventType, WatchEvent
 
 log = logging.getLogger(__name__)
@@ -70,6 +72,9 @@ class Sender(Protocol):
     """Who carries requests to the server, as `Transport` does and says."""
 
     @property
+    def observer(self) -> CallObserver: ...
+
+    @property
     def streams_lists(self) -> bool: ...
 
     def streams_no_lists(self) -> None: ...
@@ -105,6 +110,7 @@ class ApiClient:
     ) -> None:
         self._transport = Transport(connection) if isinstance(connection, Connection) else connection
         self._limit = TokenBucket(qps, burst)
+        self._limited = qps >= 0
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
         self._in_flight = asyncio.Semaphore(in_flight)
@@ -123,12 +129,14 @@ class ApiClient:
         """Return a client with a limit and deadline of its own over the same connections (events, heartbeats)."""
         return ApiClient(self._transport, qps=qps, burst=burst, timeout_seconds=timeout_seconds, sleep=self._sleep)
 
-    async def turn(self) -> None:
-        """Wait as long as the rate limit asks. Requests do so by themselves; who wants to send what is newest by then waits
-        first, and sends through a client without a limit."""
+    async def turn(self, verb: str) -> None:
+        """Wait as long as the rate limit asks of a request with this method. Requests do so by themselves; who wants to send what
+        is newest by then waits first, and sends through a client without a limit."""
         delay = self._limit.reserve()
         if delay > 0:
             await self._sleep(delay)
+        if self._limited:
+            self._transport.observer.waited(verb, delay)
 
     async def close(self) -> None:
         """Close all connections, also those of the clients that share them."""
@@ -286,11 +294,20 @@ class ApiClient:
 
         429 and 5xx answers with Retry-After are retried up to 10 times, if `patient`; GETs also after a reset, a second apart.
         """
-        await self.turn()
+        began = time.monotonic()
+        try:
+            await self.turn(method)
+            return await self._answer(method, path, body, content_type if body is not None else "", accept, patient)
+        finally:
+            self._transport.observer.ended(method, time.monotonic() - began, len(body or b""))
+
+    async def _answer(
+        self, method: str, path: str, body: bytes | None, content_type: str, accept: str, patient: bool
+    ) -> bytes:
         for attempt in range(MAX_RETRIES + 1):
             last = attempt == MAX_RETRIES
             try:
-                return await self._attempt(method, path, body, content_type if body is not None else "", accept)
+                return await self._attempt(method, path, body, content_type, accept, again=attempt > 0)
             except Unavailable as error:
                 if last or method != "GET" or error.fault is not Fault.RESET:
                     raise
@@ -303,14 +320,22 @@ class ApiClient:
                 await self._sleep(min(wait, MAX_RETRY_AFTER_SECONDS))
         raise AssertionError("the last attempt returns or raises")
 
-    async def _attempt(self, method: str, path: str, body: bytes | None, content_type: str, accept: str) -> bytes:
+    async def _attempt(
+        self, method: str, path: str, body: bytes | None, content_type: str, accept: str, *, again: bool
+    ) -> bytes:
+        observer, code = self._transport.observer, NO_ANSWER
         try:
             async with self._in_flight, asyncio.timeout(self._timeout_seconds):
                 response = await self._transport.send(method, path, body, content_type, accept)
                 async with response:
                     answer = await response.read()
+            code = str(response.status)
         except (aiohttp.ClientError, TimeoutError, OSError, Unavailable) as error:
             raise await self._lost(error) from error
+        finally:
+            if again:
+                observer.retried(method, code)
+        observer.received(method, len(answer))
         if "Warning" in response.headers:
             self._warn(response)
         if not 200 <= response.status < 300:

@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+from cryptography import x509
 from typing_extensions import override
 
 from nodeagent.api.credentials import Certificate, Credentials, CredentialsError
+from nodeagent.api.observers import UNOBSERVED, PluginObserver
 from runtimes.kube.json_errors import UNREADABLE
 from runtimes.linux import process
 from runtimes.linux.tasks import SingleFlight
@@ -20,6 +22,7 @@ from runtimes.linux.tasks import SingleFlight
 API_GROUP = "client.authentication.k8s.io"
 API_VERSIONS = (f"{API_GROUP}/v1", f"{API_GROUP}/v1beta1")
 PLUGIN_TIMEOUT_SECONDS = 60.0
+_NOT_RUN = 1  # told for an exit status where there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,15 @@ class ExecCredentials(Credentials):
     """Runs the plugin when there is nothing cached, it expired, or the API said 401. Callers share one run and what comes of it,
     however long each of them can wait: a slow plugin must not be begun anew by every request that gives up."""
 
-    def __init__(self, plugin: ExecPlugin, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        plugin: ExecPlugin,
+        *,
+        observer: PluginObserver = UNOBSERVED,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._plugin = plugin
+        self._observer = observer
         self._now = now
         self._status: _Status | None = None
         self._certificate: Certificate | None = None
@@ -90,8 +100,13 @@ class ExecCredentials(Credentials):
         found = None
         if status.clientCertificateData:
             found = Certificate(status.clientCertificateData.encode(), status.clientKeyData.encode())
-        if found != self._certificate:
-            self._certificate = found
+        if found == self._certificate:
+            return
+        old, new = _parsed(self._certificate), _parsed(found)
+        self._certificate = found
+        self._observer.has_certificate(new.not_valid_after_utc if new is not None else None)
+        if old is not None:
+            self._observer.replaced_certificate((self._now() - old.not_valid_before_utc).total_seconds())
 
     async def _run(self) -> _Status:
         plugin = self._plugin
@@ -103,16 +118,27 @@ class ExecCredentials(Credentials):
         try:
             done = await process.run((plugin.command, *plugin.args), timeout_seconds=PLUGIN_TIMEOUT_SECONDS, env=env)
         except process.ProgramNotFound as error:
+            self._observer.called(_NOT_RUN, "plugin_not_found_error")
             hint = f"\n\n{plugin.install_hint}" if plugin.install_hint else ""
             raise CredentialsError(f"exec: executable {plugin.command} not found{hint}") from error
         except process.ProcessError as error:
+            self._observer.called(_NOT_RUN, "client_internal_error")
             raise CredentialsError(f"getting credentials: exec: {error}") from error
+        self._observer.called(done.returncode, "no_error" if done.ok else "plugin_execution_error")
         if not done.ok:
             raise CredentialsError(
                 f"getting credentials: exec: executable {plugin.command} failed with exit code {done.returncode}: "
                 f"{done.error_text}"
             )
         return _parse(done.stdout, plugin.api_version)
+
+
+def _parsed(certificate: Certificate | None) -> x509.Certificate | None:
+    """None too for what is none: TLS will say so."""
+    try:
+        return x509.load_pem_x509_certificate(certificate.certificate_pem) if certificate is not None else None
+    except ValueError:
+        return None
 
 
 def _header(status: _Status) -> str | None:

@@ -28,6 +28,7 @@ from nodeagent.api.credentials import (
     TokenFile,
 )
 from nodeagent.api.exec_plugin import API_GROUP, API_VERSIONS, ExecCredentials, ExecPlugin
+from nodeagent.api.observers import UNOBSERVED, PluginObserver
 from nodeagent.api.proxy import check_proxy, environment_proxy
 from runtimes.kube import bounded_yaml
 from runtimes.kube.json_errors import UNREADABLE
@@ -43,22 +44,31 @@ class KubeconfigError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """All that is needed to talk to one API server. `server` has no trailing slash; headers are impersonation."""
+    """All that is needed to talk to one API server. `server` has no trailing slash; headers are impersonation.
+
+    `ca_pem`: its authorities; else `ca_file` has them, and may have others later; else they are this machine's own.
+    """
 
     server: str
     namespace: str = "default"
     ca_pem: bytes | None = None
+    ca_file: Path | None = None
     insecure_skip_tls_verify: bool = False
     tls_server_name: str = ""
     proxy_url: str = ""
     credentials: Credentials = field(default_factory=Anonymous)
     headers: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def host(self) -> str:
+        """Of the server, with the port if its URL has one."""
+        return self.server.partition("://")[2].partition("/")[0]
+
 
 Named = TypeVar("Named", schema.NamedCluster, schema.NamedUser, schema.NamedContext)
 
 
-def load(path: str | Path, context: str = "") -> Connection:
+def load(path: str | Path, context: str = "", plugin_observer: PluginObserver = UNOBSERVED) -> Connection:
     """Read a kubeconfig file; `context` overrides its current-context. A folder: see `in_cluster`. Raises KubeconfigError."""
     path = Path(path)
     if path.is_dir():
@@ -70,12 +80,14 @@ def load(path: str | Path, context: str = "") -> Connection:
     except bounded_yaml.YamlError as error:
         raise KubeconfigError(f"{path}: not valid YAML: {error}") from error
     try:
-        return parse(document, path.absolute().parent, context)
+        return parse(document, path.absolute().parent, context, plugin_observer)
     except KubeconfigError as error:
         raise KubeconfigError(f"{path}: {error}") from error.__cause__
 
 
-def parse(document: Any, directory: Path, context: str = "") -> Connection:
+def parse(
+    document: Any, directory: Path, context: str = "", plugin_observer: PluginObserver = UNOBSERVED
+) -> Connection:
     """Turn a decoded kubeconfig into a Connection; relative paths are taken from `directory`. Raises KubeconfigError."""
     if document is None:
         raise KubeconfigError("the file is empty")
@@ -96,17 +108,21 @@ def parse(document: Any, directory: Path, context: str = "") -> Connection:
     ca_pem = _bytes_of(
         cluster.certificate_authority_data, cluster.certificate_authority, directory, "certificate-authority"
     )
+    in_file = bool(cluster.certificate_authority) and not cluster.certificate_authority_data
+    if in_file and not (ca_pem or b"").strip():
+        raise KubeconfigError(f"certificate-authority: {directory / cluster.certificate_authority} is empty")
     if cluster.insecure_skip_tls_verify and ca_pem:
         raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
     server = _server(cluster.server)
     return Connection(
         server=server,
         namespace=chosen.namespace or "default",
-        ca_pem=ca_pem,
+        ca_pem=None if in_file else ca_pem,
+        ca_file=directory / cluster.certificate_authority if in_file else None,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         tls_server_name=cluster.tls_server_name,
         proxy_url=_proxy(cluster.proxy_url, server, os.environ),
-        credentials=_credentials(user, cluster, ca_pem, directory),
+        credentials=_credentials(user, _plugin(user, cluster, ca_pem, directory, plugin_observer), directory),
         headers=_impersonation(user),
     )
 
@@ -126,7 +142,7 @@ def in_cluster(environ: Mapping[str, str], directory: Path) -> Connection:
     return Connection(
         server=server,
         namespace=namespace.read_text().strip() if namespace.is_file() else "default",
-        ca_pem=ca.read_bytes() if ca.is_file() else None,
+        ca_file=ca if ca.is_file() else None,
         proxy_url=_proxy("", server, environ),
         credentials=TokenFile(str(token)),
     )
@@ -185,12 +201,19 @@ def _bytes_of(data: str, path: str, directory: Path, what: str) -> bytes | None:
         raise KubeconfigError(f"{what}: {error.filename}: {error.strerror}") from error
 
 
-def _credentials(user: schema.User, cluster: schema.Cluster, ca_pem: bytes | None, directory: Path) -> Credentials:
+def _plugin(
+    user: schema.User, cluster: schema.Cluster, ca_pem: bytes | None, directory: Path, observer: PluginObserver
+) -> ExecCredentials | None:
+    if user.exec is None:
+        return None
+    return ExecCredentials(_exec_plugin(user.exec, cluster, ca_pem, directory), observer=observer)
+
+
+def _credentials(user: schema.User, plugin: ExecCredentials | None, directory: Path) -> Credentials:
     if user.auth_provider is not None:
         raise KubeconfigError("user.auth-provider: these plugins were removed; use exec")
     if (user.token or user.token_file) and (user.username or user.password):
         raise KubeconfigError("user has more than one way to authenticate: token and basic auth")
-    plugin = ExecCredentials(_exec_plugin(user.exec, cluster, ca_pem, directory)) if user.exec else None
     certificates = _certificates(user, directory)
     bearer: Credentials
     if user.token_file:

@@ -1,7 +1,7 @@
 """HTTP to one API server: pooled connections, TLS and credentials, and errors in our own words.
 
 Knows nothing of objects. A changed client certificate closes all connections, watches included, so that none lives on
-under the old identity.
+under the old identity; so do changed authorities, so that none lives on with a server that is no longer believed.
 """
 
 import asyncio
@@ -9,16 +9,18 @@ import logging
 import os
 import socket
 import ssl
-import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import aiohttp
 from yarl import URL
 
+from nodeagent.api.authorities import AuthorityFile, certificates_text
 from nodeagent.api.credentials import Certificate, CredentialsError
 from nodeagent.api.errors import Fault, Unavailable
 from nodeagent.api.kubeconfig import Connection
+from nodeagent.api.name_lookup import CACHE_SECONDS, TimedResolver
+from nodeagent.api.observers import UNOBSERVED, CallObserver
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,7 @@ KEEP_ALIVE_SECONDS = 45.0
 # Requests in a row that met their deadlines while nothing at all came from the server: then the connections count as dead.
 UNANSWERED_REQUESTS = 2
 READ_BUFFER_BYTES = 1 << 18
+NO_ANSWER = "<error>"  # in the place of a code, as client-go has it
 # A dead peer is noticed after 30 + 3 * 15 s of silence, as with client-go's HTTP/2 pings.
 KEEP_ALIVE_OPTIONS = (
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -39,20 +42,16 @@ KEEP_ALIVE_OPTIONS = (
 
 
 class Transport:
-    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`.
-
-    `observe(method, host, code, seconds)` hears of each one's answer; `code` `<error>`: there was none.
-    """
+    """Sends requests. Opens its session with the first one, in the running event loop; usable until `close`."""
 
     def __init__(
         self,
         connection: Connection,
         *,
         user_agent: str = "nodeagent",
-        observe: Callable[[str, str, str, float], None] = lambda method, host, code, seconds: None,
+        observer: CallObserver = UNOBSERVED,
     ) -> None:
-        self._observe = observe
-        self._host = connection.server.partition("://")[2].partition("/")[0]
+        self.observer = observer
         self._connection = connection
         self._base = connection.server
         self._headers = (("User-Agent", user_agent), *connection.headers)
@@ -61,6 +60,8 @@ class Transport:
         self._proxy = None if self._socks else proxy or None
         self._session: aiohttp.ClientSession | None = None
         self._certificate: Certificate | None = None
+        self._authority_file = AuthorityFile(connection.ca_file) if connection.ca_file is not None else None
+        self._authorities: bytes | None = None
         self._lock = asyncio.Lock()
         self._closed = False
         self.streams_lists = True  # what its clients know of the server
@@ -89,7 +90,7 @@ class Transport:
             ("Content-Type", content_type),
         )
         headers = [*((name, value) for name, value in given if value), *self._headers, *further]
-        began, code = time.monotonic(), "<error>"
+        code = NO_ANSWER
         try:
             response = await session.request(
                 method,
@@ -104,7 +105,7 @@ class Transport:
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise translate(error, self._closed) from error
         finally:
-            self._observe(method, self._host, code, time.monotonic() - began)
+            self.observer.answered(method, code)
         self.heard()
         self._answers.add(response)
         if session is not self._session:
@@ -133,7 +134,7 @@ class Transport:
         self._unanswered = 0
         session, self._session = self._session, None
         if session is not None:
-            log.warning("%s: nothing comes from it any more: closing all API connections", self._host)
+            log.warning("%s: nothing comes from it any more: closing all API connections", self._connection.host)
             await self._end(session)
 
     async def _identity(self) -> tuple[str | None, aiohttp.ClientSession]:
@@ -144,10 +145,19 @@ class Transport:
             certificate = await credentials.certificate()
         except CredentialsError as error:
             raise Unavailable(str(error), Fault.CREDENTIALS) from error
+        authorities = self._current_authorities()
         session = self._session
-        if session is None or certificate is not self._certificate:
-            session = await self._reopen(certificate)
+        if session is None or certificate is not self._certificate or authorities is not self._authorities:
+            session = await self._reopen(certificate, authorities)
         return authorization, session
+
+    def _current_authorities(self) -> bytes | None:
+        if self._authority_file is None:
+            return self._connection.ca_pem
+        try:
+            return self._authority_file.current()
+        except OSError as error:
+            raise Unavailable(f"certificate authorities: {error}", Fault.CREDENTIALS) from error
 
     async def close(self) -> None:
         """Close all connections; requests under way fail with Unavailable."""
@@ -162,21 +172,23 @@ class Transport:
             answer.close()
         await session.close()
 
-    async def _reopen(self, certificate: Certificate | None) -> aiohttp.ClientSession:
+    async def _reopen(self, certificate: Certificate | None, authorities: bytes | None) -> aiohttp.ClientSession:
         async with self._lock:
             if self._closed:
                 raise Unavailable("the client is closed", Fault.CLOSED)
-            if self._session is not None and certificate is self._certificate:
+            same = certificate is self._certificate and authorities is self._authorities
+            if self._session is not None and same:
                 return self._session
             old = self._session
             try:
-                context = ssl_context(self._connection, certificate)
+                context = ssl_context(self._connection, certificate, authorities)
             except (ssl.SSLError, OSError, ValueError) as error:
                 raise Unavailable(f"TLS settings cannot be used: {error}", Fault.CREDENTIALS) from error
-            self._session = _session(context, self._socks)
-            self._certificate = certificate
+            self._session = _session(context, self._socks, TimedResolver(self.observer.resolved))
+            what = "client certificate" if certificate is not self._certificate else "certificate authorities"
+            self._certificate, self._authorities = certificate, authorities
         if old is not None:
-            log.info("client certificate changed: closing all API connections")
+            log.info("%s changed: closing all API connections", what)
             await self._end(old)
         return self._session
 
@@ -197,9 +209,14 @@ def translate(error: BaseException, closed: bool = False) -> Unavailable:
     return Unavailable(f"connection lost: {text}", Fault.RESET)
 
 
-def ssl_context(connection: Connection, certificate: Certificate | None) -> ssl.SSLContext:
-    """Return the TLS settings. The client key goes through anonymous memory, never through a file of ours."""
-    context = ssl.create_default_context(cadata=(connection.ca_pem or b"").decode() or None)
+def ssl_context(
+    connection: Connection, certificate: Certificate | None, authorities: bytes | None = None
+) -> ssl.SSLContext:
+    """Return the TLS settings. `authorities`: PEM; None or empty: this machine's own.
+
+    The client key goes through anonymous memory, never through a file of ours.
+    """
+    context = ssl.create_default_context(cadata=certificates_text(authorities or b"") or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Python 3.13 refuses what Go's clients take: certificates without key identifiers, which clusters made by hand have
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -216,7 +233,7 @@ def ssl_context(connection: Connection, certificate: Certificate | None) -> ssl.
     return context
 
 
-def _session(context: ssl.SSLContext, socks_proxy: str) -> aiohttp.ClientSession:
+def _session(context: ssl.SSLContext, socks_proxy: str, resolver: TimedResolver) -> aiohttp.ClientSession:
     if socks_proxy:
         from nodeagent.api.socks import SocksConnector  # its library only where it is used
 
@@ -228,7 +245,8 @@ def _session(context: ssl.SSLContext, socks_proxy: str) -> aiohttp.ClientSession
             ssl=context,
             limit=0,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ttl_dns_cache=10,
+            resolver=resolver,
+            ttl_dns_cache=CACHE_SECONDS,
             socket_factory=_socket,
         )
     return aiohttp.ClientSession(

@@ -22,6 +22,7 @@ from nodeagent.assembly.services import pod_address
 from nodeagent.config import Config
 from nodeagent.folders import Folders
 from nodeagent.metrics.api_requests import ApiRequestMetrics
+from nodeagent.metrics.exec_plugin import ExecPluginMetrics
 from nodeagent.pods.manager_handle import ManagerHandle
 from nodeagent.standalone import EmbeddedAPI, EmbeddedAPISettings
 from nodeagent.standby import Standby
@@ -75,10 +76,10 @@ async def start_client(
     if embedded is not None:
         # an API of this node alone has nobody to be protected for; the limits of a cluster would only delay its pods
         qps, burst = max(qps, EMBEDDED_QPS), max(burst, EMBEDDED_QPS)
-    connection = kubeconfig.load(path)
+    connection = kubeconfig.load(path, plugin_observer=ExecPluginMetrics(host.metrics))
     if config.kubelet.rotateCertificates:
         connection = renewable(connection, folders)
-    transport = Transport(connection, observe=ApiRequestMetrics(host.metrics).answered)
+    transport = Transport(connection, observer=ApiRequestMetrics(host.metrics, connection.host))
     client = await scope.stack.enter_async_context(ApiClient(transport, qps=qps, burst=burst))
     if config.kubelet.rotateCertificates:
         await keep_client_certificate(scope, connection, client, folders, config.node_name, host.metrics)

@@ -171,7 +171,7 @@ async def start_statuses(scope: Scope, host: Host, mirrors: Mirrors, client: Api
         client.sharing(qps=-1, burst=1),
         PodTasks(scope.tasks),
         functools.partial(status_target, mirrors),
-        turn=client.turn,
+        turn=functools.partial(client.turn, "PATCH"),
         observer=PodStartMetrics(host.metrics, host.now),
     )
 

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +18,8 @@ from nodeagent.config import Config, RuntimeSettings
 from nodeagent.errors import AgentStartError
 from nodeagent.folders import Folders
 from nodeagent.metrics.runtime_operations import RuntimeOperationMetrics
-from nodeagent.tracing.tracer import NO_TRACES, Tracer
-from runtimes.boundary import VerbObserver, unobserved
+from nodeagent.tracing.tracer import Tracer
+from runtimes.boundary import VerbObserver, VerbScope, unobserved, unscoped
 from runtimes.errors import RuntimeFault, StateInUse, Unavailable
 from runtimes.hollow.factory import hollow_runtime
 from runtimes.oci.config import Paths
@@ -58,10 +58,8 @@ async def start_runtimes(
     """Every configured runtime. Without the default one there is no node. Raises AgentStartError, RuntimeFault."""
     context = RuntimeContext(config, folders, store)
     await context.native_network.restore(Path(config.agent.cni.cacheDir))
-    observers = [RuntimeOperationMetrics(host.metrics).ended] if host is not None else []
-    if tracer is not None and tracer is not NO_TRACES:
-        observers.append(tracer.call)
-    made = make_runtimes(config, context, _each(observers))
+    observe = RuntimeOperationMetrics(host.metrics).ended if host is not None else unobserved
+    made = make_runtimes(config, context, observe, tracer.call if tracer is not None else unscoped)
     lines = {handler: scope.line(f"runtime {handler}") for handler in made}
     for runtime in made.values():
         scope.stack.push_async_callback(runtime.lifecycle.stop)
@@ -99,24 +97,14 @@ def _is_own_affair(error: Exception) -> bool:
     return isinstance(error, Unavailable) and not isinstance(error, StateInUse)
 
 
-def _each(observers: Sequence[VerbObserver]) -> VerbObserver:
-    """All of them in one."""
-    if len(observers) == 1:
-        return observers[0]
-
-    def observe(verb: str, request: Any, seconds: float, failed: bool) -> None:
-        for each in observers:
-            each(verb, request, seconds, failed)
-
-    return observe
-
-
-def make_runtimes(config: Config, context: "RuntimeContext", observe: VerbObserver = unobserved) -> dict[str, Runtime]:
+def make_runtimes(
+    config: Config, context: "RuntimeContext", observe: VerbObserver = unobserved, scope: VerbScope = unscoped
+) -> dict[str, Runtime]:
     """By handler, in the order of the configuration; none is started. Raises AgentStartError."""
     if not config.agent.runtimes:
         raise AgentStartError("no OCI runtime was found on this machine: install runc or crun, or configure `runtimes`")
     made: dict[str, Runtime] = {}
-    known = factories(BUILT_IN, observe)
+    known = factories(BUILT_IN, observe, scope)
     for handler, settings in config.agent.runtimes.items():
         factory = known.get(settings.type)
         if factory is None:

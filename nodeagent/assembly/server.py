@@ -176,7 +176,7 @@ def server_settings(
         system_logs=kubelet.enableSystemLogHandler,
         profiling=kubelet.enableProfilingHandler,
         debug_flags=kubelet.enableDebugFlagsHandler,
-        log_query=kubelet.enableSystemLogQuery and kubelet.featureGates.get("NodeLogQuery", True),
+        log_query=kubelet.enableSystemLogQuery,
         split_log_streams=kubelet.featureGates.get("PodLogsQuerySplitStreams", False),
     )
 

@@ -51,7 +51,6 @@ ACTED_ON = frozenset(
         "featureGates.KubeletCrashLoopBackOffMax",
         "featureGates.KubeletEnsureSecretPulledImages",
         "featureGates.MemoryQoS",
-        "featureGates.NodeLogQuery",
         "featureGates.PodLevelResources",
         "featureGates.PodLogsQuerySplitStreams",
         "featureGates.ReduceDefaultCrashLoopBackOffDecay",

@@ -1,7 +1,9 @@
 """The feature gates of Kubernetes 1.36 (those that a kubelet registers), and what a kubelet says of the ones it is given.
 
-Source: kube_features.go and component-base's featuregate, Kubernetes 1.36; docs/facts/node-resources.md 1.6,
-docs/facts/pod-lifecycle.md 0.2. Gates that 1.36 has dropped since they were locked stay known: files name them still.
+Stages and defaults are those of 1.36.0; gates of client-go are among them, as every component of Kubernetes registers those.
+Source: kube_features.go and Kubernetes' list of gates by release; docs/facts/node-resources.md 1.6 and
+docs/facts/pod-lifecycle.md 0.2, which win where the others differ. Gates that 1.36 has dropped since they were locked stay
+known: files name them still.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,87 +36,90 @@ _TABLE: tuple[tuple[Gate, str], ...] = (
     (
         Gate(Stage.GA, True, locked=True),
         """
-        APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors AuthorizeWithSelectors
-        BtreeWatchCache CRDValidationRatcheting CSIMigrationPortworx ComponentSLIs ConsistentListFromCache
-        CustomCPUCFSQuotaPeriod CustomResourceFieldSelectors DRAAdminAccess DisableAllocatorDualWrite DynamicResourceAllocation
-        ExecProbeTimeout HonorPVReclaimPolicy ImageMaximumGCAge ImageVolume InPlacePodVerticalScaling JobBackoffLimitPerIndex
-        JobManagedBy JobPodReplacementPolicy JobSuccessPolicy KubeletCgroupDriverFromCRI KubeletPSI
-        KubeletPodResourcesDynamicResources KubeletPodResourcesGet KubeletTracing LogarithmicScaleDown
-        MatchLabelKeysInPodAffinity MemoryManager MultiCIDRServiceAllocator NFTablesProxyMode
-        NodeInclusionPolicyInPodTopologySpread NodeSwap OrderedNamespaceDeletion PodLifecycleSleepAction
-        PodLifecycleSleepActionAllowZero PodObservedGenerationTracking PodSchedulingReadiness PreferSameTrafficDistribution
-        ProcMountType RecoverVolumeExpansionFailure RecursiveReadOnlyMounts RelaxedDNSSearchValidation
-        RelaxedEnvironmentVariableValidation ResilientWatchCacheInitialization RetryGenerateName SchedulerQueueingHints
-        SeparateTaintEvictionController ServiceAccountTokenJTI ServiceAccountTokenNodeBinding
-        ServiceAccountTokenNodeBindingValidation ServiceAccountTokenPodNodeInfo ServiceTrafficDistribution SidecarContainers
-        StreamingCollectionEncodingToJSON StreamingCollectionEncodingToProtobuf StructuredAuthenticationConfiguration
-        StructuredAuthorizationConfiguration SupplementalGroupsPolicy SystemdWatchdog TopologyAwareHints
-        UserNamespacesSupport VolumeAttributesClass WinDSR WinOverlay
+        APIServerTracing AnonymousAuthConfigurableEndpoints AnyVolumeDataSource AuthorizeNodeWithSelectors
+        AuthorizeWithSelectors BtreeWatchCache CPUManagerPolicyOptions CRDValidationRatcheting CSIMigrationPortworx
+        CSIServiceAccountTokenSecrets ComponentSLIs ConsistentListFromCache CustomCPUCFSQuotaPeriod CustomResourceFieldSelectors
+        DRAAdminAccess DeclarativeValidation DisableAllocatorDualWrite DynamicResourceAllocation ExecProbeTimeout
+        ExternalServiceAccountTokenSigner HonorPVReclaimPolicy ImageMaximumGCAge ImageVolume InPlacePodVerticalScaling
+        JobBackoffLimitPerIndex JobManagedBy JobPodReplacementPolicy JobSuccessPolicy KubeletCgroupDriverFromCRI
+        KubeletFineGrainedAuthz KubeletPSI KubeletPodResourcesDynamicResources KubeletPodResourcesGet KubeletTracing
+        LogarithmicScaleDown MatchLabelKeysInPodAffinity MemoryManager MultiCIDRServiceAllocator MutableCSINodeAllocatableCount
+        MutatingAdmissionPolicy NFTablesProxyMode NodeInclusionPolicyInPodTopologySpread NodeLogQuery NodeSwap
+        OrderedNamespaceDeletion PodLifecycleSleepAction PodLifecycleSleepActionAllowZero PodObservedGenerationTracking
+        PodSchedulingReadiness PreferSameTrafficDistribution ProcMountType RecoverVolumeExpansionFailure RecursiveReadOnlyMounts
+        RelaxedDNSSearchValidation RelaxedEnvironmentVariableValidation ResilientWatchCacheInitialization RetryGenerateName
+        SELinuxChangePolicy SELinuxMountReadWriteOncePod SchedulerQueueingHints SeparateTaintEvictionController
+        ServiceAccountTokenJTI ServiceAccountTokenNodeBinding ServiceAccountTokenNodeBindingValidation
+        ServiceAccountTokenPodNodeInfo ServiceTrafficDistribution SidecarContainers StreamingCollectionEncodingToJSON
+        StreamingCollectionEncodingToProtobuf StructuredAuthenticationConfiguration StructuredAuthorizationConfiguration
+        SupplementalGroupsPolicy SystemdWatchdog TopologyAwareHints TopologyManagerPolicyOptions UserNamespacesSupport
+        VolumeAttributesClass WinDSR WinOverlay
         """,
     ),
     (
         Gate(Stage.GA, True),
-        """
-        CPUManagerPolicyOptions DRAPrioritizedList KubeletFineGrainedAuthz NodeLogQuery TopologyManagerPolicyOptions
-        """,
+        "DRAPrioritizedList InformerResourceVersion",
     ),
     (
         Gate(Stage.BETA, True),
         """
-        APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth AuthorizePodWebsocketUpgradeCreatePermission
-        CPUManagerPolicyBetaOptions CSIServiceAccountTokenSecrets ClearingNominatedNodeNameAfterBinding ComponentFlagz
-        ComponentStatusz ContainerCheckpoint ContainerRestartRules ContextualLogging DRAConsumableCapacity
-        DRADeviceBindingConditions DRADeviceTaints DRAExtendedResource DRAPartitionableDevices DRAResourceClaimDeviceStatus
-        DRASchedulerFilterTimeout DeclarativeValidation DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency
-        DisableCPUQuotaWithExclusiveCPUs EnvFiles ExtendWebSocketsToKubelet ExternalServiceAccountTokenSigner GracefulNodeShutdown
-        GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride
-        InPlacePodLevelResourcesVerticalScaling InPlacePodVerticalScalingInitContainers KubeletCrashLoopBackOffMax
-        KubeletEnsureSecretPulledImages KubeletSeparateDiskGC KubeletServiceAccountTokenForCredentialProviders
-        ListFromCacheSnapshot LoggingBetaOptions MatchLabelKeysInPodTopologySpread
-        MatchLabelKeysInPodTopologySpreadSelectorMerge MaxUnavailableStatefulSet MutableCSINodeAllocatableCount
-        NodeDeclaredFeatures NominatedNodeNameForExpectation OpenAPIEnums OpportunisticBatching PLEGOnDemandRelist
-        PodDeletionCost PodLevelResources PodReadyToStartContainersCondition PodTopologyLabelsAdmission PortForwardWebsockets
-        PreventStaticPodAPIReferences ReloadKubeletClientCAFile ReloadKubeletServerCertificateFile RemoteRequestHeaderUID
-        ResourceHealthStatus RestartAllContainersOnContainerExits RotateKubeletServerCertificate SELinuxChangePolicy
-        SELinuxMountReadWriteOncePod SchedulerAsyncPreemption SchedulerPopFromBackoffQ ServiceAccountNodeAudienceRestriction
-        SizeBasedListCostEstimate StatefulSetSemanticRevisionComparison StorageVersionHash
+        APIResponseCompression APIServerIdentity AllowParsingUserUIDFromCertAuth AtomicFIFO
+        AuthorizePodWebsocketUpgradeCreatePermission CPUManagerPolicyBetaOptions ClearingNominatedNodeNameAfterBinding
+        ComponentFlagz ComponentStatusz ConstrainedImpersonation ContainerCheckpoint ContainerRestartRules ContextualLogging
+        DRAConsumableCapacity DRADeviceBindingConditions DRADeviceTaints DRAExtendedResource DRAPartitionableDevices
+        DRAResourceClaimDeviceStatus DRAResourceClaimGranularStatusAuthorization DRASchedulerFilterTimeout
+        DeclarativeValidationBeta DeploymentReplicaSetTerminatingReplicas DetectCacheInconsistency
+        DisableCPUQuotaWithExclusiveCPUs EnvFiles ExtendWebSocketsToKubelet GracefulNodeShutdown
+        GracefulNodeShutdownBasedOnPodPriority HPAConfigurableTolerance HostnameOverride InOrderInformers
+        InOrderInformersBatchProcess InPlacePodLevelResourcesVerticalScaling InPlacePodVerticalScalingInitContainers
+        KubeletCrashLoopBackOffMax KubeletEnsureSecretPulledImages KubeletSeparateDiskGC
+        KubeletServiceAccountTokenForCredentialProviders ListFromCacheSnapshot LoggingBetaOptions
+        MatchLabelKeysInPodTopologySpread MatchLabelKeysInPodTopologySpreadSelectorMerge MutablePodResourcesForSuspendedJobs
+        MutableSchedulingDirectivesForSuspendedJobs NodeDeclaredFeatures NominatedNodeNameForExpectation OpenAPIEnums
+        OpportunisticBatching PLEGOnDemandRelist PodDeletionCost PodLevelResources PodReadyToStartContainersCondition
+        PodTopologyLabelsAdmission PortForwardWebsockets PreventStaticPodAPIReferences RelaxedServiceNameValidation
+        ReloadKubeletClientCAFile ReloadKubeletServerCertificateFile RemoteRequestHeaderUID ResourceHealthStatus
+        RestartAllContainersOnContainerExits RotateKubeletServerCertificate SchedulerAsyncPreemption SchedulerPopFromBackoffQ
+        ServiceAccountNodeAudienceRestriction SizeBasedListCostEstimate StaleControllerConsistencyDaemonSet
+        StaleControllerConsistencyJob StaleControllerConsistencyReplicaSet StaleControllerConsistencyStatefulSet
+        StatefulSetSemanticRevisionComparison StorageVersionHash StrictIPCIDRValidation
         StructuredAuthenticationConfigurationEgressSelector StructuredAuthenticationConfigurationJWKSMetrics
         TokenRequestServiceAccountUIDValidation TopologyManagerPolicyBetaOptions TranslateStreamCloseWebsocketRequests
-        UnauthenticatedHTTP2DOSMitigation WatchList WindowsGracefulNodeShutdown
+        UnauthenticatedHTTP2DOSMitigation UnknownVersionInteroperabilityProxy UnlockWhileProcessingFIFO
+        WatchCacheInitializationPostStartHook WatchList WatchListClient WindowsGracefulNodeShutdown
         """,
     ),
     (
         Gate(Stage.BETA, False),
         """
         CRDObservedGenerationTracking ClusterTrustBundle ClusterTrustBundleProjection ConcurrentWatchObjectDecode
-        CoordinatedLeaderElection DRADeviceTaintRules DeclarativeValidationTakeover
-        LocalStorageCapacityIsolationFSQuotaMonitoring MutatingAdmissionPolicy PodCertificateRequest SELinuxMount
-        SchedulerAsyncAPICalls StorageVersionMigrator WatchCacheInitializationPostStartHook
+        CoordinatedLeaderElection DRADeviceTaintRules LocalStorageCapacityIsolationFSQuotaMonitoring MaxUnavailableStatefulSet
+        PodCertificateRequest SELinuxMount SchedulerAsyncAPICalls StorageVersionMigrator
         """,
     ),
     (
         Gate(Stage.ALPHA, False),
         """
         APIServingWithRoutine AllowUnsafeMalformedObjectDeletion CBORServingAndStorage CPUManagerPolicyAlphaOptions
-        CRIListStreaming CSIVolumeHealth CloudControllerManagerWatchBasedRoutesReconciliation CloudControllerManagerWebhook
-        ConstrainedImpersonation ContainerStopSignals CrossNamespaceVolumeDataSource DRAListTypeAttributes
-        DRANodeAllocatableResources DRAWorkloadResourceClaims EventedPLEG GangScheduling GenericWorkload HPAScaleToZero
-        ImageVolumeWithDigest InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory
-        InTreePluginPortworxUnregister KubeletInUserNamespace LoggingAlphaOptions MemoryQoS MutablePVNodeAffinity
-        MutablePodResourcesForSuspendedJobs MutableSchedulingDirectivesForSuspendedJobs PodAndContainerStatsFromCRI
+        CRIListStreaming CSIVolumeHealth ClientsAllowCBOR ClientsPreferCBOR CloudControllerManagerWatchBasedRoutesReconciliation
+        CloudControllerManagerWebhook ContainerStopSignals CrossNamespaceVolumeDataSource DRAListTypeAttributes
+        DRANodeAllocatableResources DRAResourcePoolStatus DRAWorkloadResourceClaims EventedPLEG GangScheduling GenericWorkload
+        HPAScaleToZero ImageVolumeWithDigest InPlacePodVerticalScalingExclusiveCPUs InPlacePodVerticalScalingExclusiveMemory
+        InTreePluginPortworxUnregister KubeletInUserNamespace LoggingAlphaOptions ManifestBasedAdmissionControlConfig MemoryQoS
+        MutablePVNodeAffinity NativeHistograms PersistentVolumeClaimUnusedSinceTime PodAndContainerStatsFromCRI
         PodLevelResourceManagers PodLogsQuerySplitStreams PodsAPI QOSReserved ReduceDefaultCrashLoopBackOffDecay
-        RelaxedServiceNameValidation RuntimeClassInImageCriAPI StorageCapacityScoring StorageVersionAPI
-        StrictIPCIDRValidation TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling
-        TopologyManagerPolicyAlphaOptions UnknownVersionInteroperabilityProxy UserNamespacesHostNetworkSupport
-        VolumeLimitScaling WindowsCPUAndMemoryAffinity
+        RuntimeClassInImageCriApi ShardedListAndWatch StorageCapacityScoring StorageVersionAPI
+        TaintTolerationComparisonOperators TopologyAwareWorkloadScheduling TopologyManagerPolicyAlphaOptions
+        UserNamespacesHostNetworkSupport VolumeLimitScaling WindowsCPUAndMemoryAffinity WorkloadWithJob
         """,
     ),
     (
         Gate(Stage.DEPRECATED, False),
         """
         AllowDNSOnlyNodeCSR AllowInsecureKubeletCertificateSigningRequests AllowOverwriteTerminationGracePeriodSeconds
-        ChangeContainerStatusOnKubeletRestart GitRepoVolumeDriver InPlacePodVerticalScalingAllocatedStatus KMSv1
-        KubeletRegistrationGetOnExistsOnly SeparateCacheWatchRPC WindowsHostNetwork
+        ChangeContainerStatusOnKubeletRestart DeclarativeValidationTakeover GitRepoVolumeDriver
+        InPlacePodVerticalScalingAllocatedStatus KMSv1 KubeletRegistrationGetOnExistsOnly SeparateCacheWatchRPC
+        WindowsHostNetwork
         """,
     ),
     (

@@ -6,18 +6,20 @@ import gc
 import logging
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvloop
 
 from nodeagent import logs, open_files
 from nodeagent.api import kubeconfig
+from nodeagent.api.certificates import CertificateError
 from nodeagent.api.client import ApiClient
 from nodeagent.api.errors import ApiError
 from nodeagent.api.transport import Transport
 from nodeagent.errors import AgentStartError, Misconfigured, leaves, one_line
 from nodeagent.hollow.calls import ApiCalls
+from nodeagent.hollow.endpoint import HollowEndpoint
 from nodeagent.hollow.node import HollowNode, Site
 from nodeagent.hollow.report import Reporter
 from nodeagent.hollow.settings import FleetSettings
@@ -61,7 +63,7 @@ class Fleet:
         self._settings = settings
         self._stop = asyncio.Event()  # somebody has told it to go
         self._hurry = asyncio.Event()  # told twice
-        self._dead: list[str] = []
+        self._dead: set[str] = set()
 
     async def run(self) -> int:
         """Raises AgentStartError, APINotStarted, NoNodeAddress."""
@@ -74,15 +76,20 @@ class Fleet:
             client = ApiClient(transport, qps=-1)
             workload, calls = Workload(client, self._settings), ApiCalls()
             await self._checked(transport, workload)
+            node_ip = str((await node_ips(self._settings.name))[0])
             site = Site(
                 transport=transport,
                 machine=read_machine(),
-                node_ip=str((await node_ips(self._settings.name))[0]),
+                node_ip=node_ip,
+                port=await self._endpoint(stack, node_ip, directory),
                 directory=directory,
                 calls=calls,
                 turns=asyncio.Semaphore(STARTING_AT_ONCE),
             )
-            nodes = [HollowNode(name, self._settings, site) for name in self._settings.node_names]
+            names = enumerate(self._settings.node_names)
+            nodes = [
+                HollowNode(name, self._settings, site, own_pods=len(self._settings.pods_of(i))) for i, name in names
+            ]
             reporter = Reporter(nodes, calls, self._settings.report)
             try:
                 await self._live(nodes, workload, reporter)
@@ -97,6 +104,15 @@ class Fleet:
         """Of the nodes: theirs alone, and nothing in it is worth keeping."""
         made = tempfile.TemporaryDirectory(prefix="nodeagent-hollow-", ignore_cleanup_errors=True)
         return Path(stack.enter_context(made))
+
+    async def _endpoint(self, stack: contextlib.AsyncExitStack, host: str, directory: Path) -> int:
+        """The port where all nodes are asked for what they have not."""
+        endpoint = HollowEndpoint()
+        stack.push_async_callback(endpoint.stop)
+        try:
+            return await endpoint.start(host, directory)
+        except (OSError, CertificateError) as error:
+            raise AgentStartError(f"the nodes' endpoint: {one_line(error)}") from error
 
     async def _transport(self, stack: contextlib.AsyncExitStack, directory: Path) -> Transport:
         path = self._settings.kubeconfig
@@ -151,7 +167,7 @@ class Fleet:
         lives = [asyncio.create_task(self._life(node, leave), name=node.name) for node in nodes]
         told = asyncio.create_task(self._tell(reporter))
         try:
-            if not await self._reached(lambda: all(node.sight.ready for node in nodes)):
+            if not await self._reached(nodes, lambda node: node.sight.ready):
                 return
             reporter.sample("nodes")
             log.info("all nodes are Ready")
@@ -161,7 +177,7 @@ class Fleet:
             self.up = True
             if settings.pods:
                 await workload.make_pods(self._stop)
-                if not await self._reached(lambda: sum(node.sight.pods("Running") for node in nodes) >= settings.pods):
+                if not await self._reached(nodes, lambda node: node.sight.pods("Running") >= node.own_pods):
                     return
                 reporter.sample("pods")
                 log.info("all pods are Running")
@@ -181,7 +197,7 @@ class Fleet:
         try:
             await node.run(leave)
         except Exception as error:
-            self._dead.append(node.name)
+            self._dead.add(node.name)
             log.error("node %s has died: %s", node.name, "; ".join(one_line(each) for each in leaves(error)))
             log.debug("the traceback:", exc_info=error)
 
@@ -190,14 +206,16 @@ class Fleet:
             await asyncio.sleep(self._settings.interval_seconds)
             log.info("%s", reporter.line())
 
-    async def _reached(self, condition: Callable[[], bool]) -> bool:
-        """Wait for it; False: somebody has told it to go before."""
-        while not condition():
+    async def _reached(self, nodes: Sequence[HollowNode], condition: Callable[[HollowNode], bool]) -> bool:
+        """Wait for it to hold of all nodes that live. False: somebody has told the fleet to go before, or none lives."""
+        while living := [node for node in nodes if node.name not in self._dead]:
+            if all(map(condition, living)):
+                return True
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._stop.wait()
                     return False
-        return True
+        return False
 
     async def _removed(self, workload: Workload) -> bool:
         """Whether nothing is left that should not be. Told twice to go, or after some minutes, it goes without."""

@@ -34,21 +34,23 @@ SPARE_PODS = 10  # beside the fleet's own: those of DaemonSets, and of whoever t
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the nodes of a fleet share. `turns`: so many start at once."""
+    """What the nodes of a fleet share. `port`: of their endpoint. `turns`: so many start at once."""
 
     transport: Transport
     machine: Machine
     node_ip: str
+    port: int
     directory: Path
     calls: ApiCalls
     turns: asyncio.Semaphore
 
 
 class HollowNode:
-    """`run` is its life; `sight` is what is to be seen of it meanwhile."""
+    """`run` is its life; `sight` is what is to be seen of it meanwhile. `own_pods`: how many the fleet makes on it."""
 
-    def __init__(self, name: str, settings: FleetSettings, site: Site) -> None:
+    def __init__(self, name: str, settings: FleetSettings, site: Site, *, own_pods: int) -> None:
         self.name = name
+        self.own_pods = own_pods
         self.sight = Sight()
         self._settings = settings
         self._site = site
@@ -89,7 +91,8 @@ def node_config(name: str, settings: FleetSettings, site: Site) -> Config:
         maxPods=max(LEAST_PODS, settings.most_pods + SPARE_PODS),
         podLogsDir=FilePath(str(directory / "logs")),
         registerWithTaints=[Taint(key=TAINT, effect="NoSchedule")] if settings.taint else [],
-        enableServer=False,
+        enableServer=False,  # one endpoint is that of all
+        port=site.port,
         failSwapOn=False,
     )
     runtime = RuntimeSettings(type=HANDLER, options=runtime_options(settings.runtime, name))

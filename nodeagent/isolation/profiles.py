@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from nodeagent.isolation.contract import PodRequest
 from runtimes.kube import bounded_yaml, merge_patch
 
@@ -57,19 +55,21 @@ def profile(name: str) -> Mapping[str, Any]:
     """The changes of a profile, by its name or the path of a Pod (or of a bare spec) in YAML. Raises ProfileError."""
     if name in PROFILES:
         return PROFILES[name]
-    path = Path(name)
-    if not path.is_file():
-        raise ProfileError(f"{name!r} is none of {', '.join(PROFILES)}, and no file")
     try:
-        document = bounded_yaml.read(path.read_bytes()).value
-    except (OSError, bounded_yaml.YamlError, yaml.YAMLError) as error:
+        if not Path(name).is_file():
+            raise ProfileError(f"{name!r} is none of {', '.join(PROFILES)}, and no file")
+        document = bounded_yaml.read(Path(name).read_bytes()).value
+    except ProfileError:
+        raise
+    except (OSError, ValueError, bounded_yaml.YamlError) as error:
         raise ProfileError(f"{name}: {error}") from error
     spec = document.get("spec", document) if isinstance(document, dict) else None
     containers = spec.get("containers") if isinstance(spec, dict) else None
     if (
         not isinstance(spec, dict)
         or not isinstance(containers, list)
-        or not isinstance(containers[:1][0:1] and containers[0], dict)
+        or not containers
+        or not isinstance(containers[0], dict)
     ):
         raise ProfileError(f"{name}: no Pod: it has no spec with containers")
     return of_spec(spec)

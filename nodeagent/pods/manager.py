@@ -61,8 +61,8 @@ class Allocations(Protocol):
 
     def forget(self, uid: PodUID) -> None: ...
 
-    def as_charged(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others counts it."""
+    def as_charged(self, allocated: Iterable[AgentPod]) -> list[AgentPod]:
+        """Pods as the admission of others counts them."""
         ...
 
 
@@ -209,7 +209,7 @@ class PodManager:
         if not _is_to_run(pod):
             return None
         try:
-            return self._admit(pod, [self._allocations.as_charged(other) for other in self.active_pods()])
+            return self._admit(pod, self._allocations.as_charged(self.active_pods()))
         except Exception as error:
             log.exception("admission of pod %s failed", pod.describe())
             return StartFailure(reason=UNEXPECTED, message=f"{error}")
@@ -280,11 +280,7 @@ class PodManager:
 
     def active_pods(self) -> list[AgentPod]:
         """Pods that hold resources, as allocated: admitted and not yet ended."""
-        return [
-            supervisor.desired.pod
-            for supervisor in self._supervisors.values()
-            if not supervisor.rejected and _holds_resources(supervisor)
-        ]
+        return [pod for supervisor in self._supervisors.values() if (pod := supervisor.active) is not None]
 
     def is_moving(self) -> bool:
         """Whether every pod's loop comes round: a sync only observes and decides, so none takes minutes."""
@@ -364,13 +360,6 @@ class PodManager:
         pod = supervisor.desired.pod
         status = self._services.statuses.cached(supervisor.uid) or pod.status
         return PodOnNode(pod=pod, status=status, stage=supervisor.stage)
-
-
-def _holds_resources(supervisor: PodSupervisor) -> bool:
-    """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
-    if supervisor.stage is PodStage.SYNC:
-        return not _has_ended(supervisor.desired.pod)
-    return supervisor.stage is PodStage.TERMINATING
 
 
 def _is_to_run(pod: AgentPod) -> bool:

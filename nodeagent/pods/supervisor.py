@@ -67,6 +67,10 @@ class PodSupervisor:
         self._services = services
         self._features = Features(services.features)
         self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
+        self.active: AgentPod | None = (
+            None  # the pod, while it holds resources: noted, since each start asks all others
+        )
+        self._note_active()
         self.stopped = asyncio.Event()  # its containers have ended, for good
         self.released = asyncio.Event()  # its volumes and cgroup are given back, too
         self._woken = asyncio.Event()
@@ -104,10 +108,6 @@ class PodSupervisor:
         return self._handler
 
     @property
-    def rejected(self) -> bool:
-        return self._memory.rejected is not None
-
-    @property
     def sync_began(self) -> datetime | None:
         """When the sync that is under way began; None: the pod waits for its next one."""
         return self._sync_began
@@ -120,6 +120,7 @@ class PodSupervisor:
             self.backoff.clear()
             self._features.updated(desired.pod)
         self._desired = desired
+        self._note_active()
         if not status_only:
             self._refresh.sources_changed()  # downwardAPI volumes show the pod's own labels, annotations and resources
         if not (status_only and self._is_echo(desired.pod)):
@@ -545,10 +546,17 @@ class PodSupervisor:
 
     def _remember(self, **changes: object) -> None:
         self._memory = dataclasses.replace(self._memory, **changes)  # type: ignore[arg-type]  # names are Memory's own
+        self._note_active()
         if self._memory.stage in (PodStage.TERMINATED, PodStage.FINISHED):
             self.stopped.set()
         if self._memory.stage is PodStage.FINISHED:
             self.released.set()
+
+    def _note_active(self) -> None:
+        """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
+        pod, stage = self._desired.pod, self._memory.stage
+        holds = stage is PodStage.TERMINATING or (stage is PodStage.SYNC and not _has_ended(pod))
+        self.active = pod if holds and self._memory.rejected is None else None
 
 
 def _has_ended(pod: AgentPod) -> bool:

@@ -60,6 +60,9 @@ class ServerTLS:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._policy.apply(context)
         context.set_alpn_protocols(["http/1.1"])
+        # Who resumes a session is not verified again: a certificate whose authority was taken away meanwhile would still count.
+        context.num_tickets = 0
+        context.options |= ssl.OP_NO_TICKET
         if not self._awaited or certificate.exists():
             context.load_cert_chain(certificate, key)
         if client_ca is not None:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from csi import errors
 from csi.client import Client
 from csi.endpoint import Endpoint
-from csi.testing.chosen import EXPAND_BY, VOLUME_SIZE, Chosen, implementation
+from csi.testing.chosen import EXPAND_BY, PATIENCE_SECONDS, VOLUME_SIZE, Chosen, implementation
 from csi.values import ControllerCapability, PluginCapability
 from nodeagent.testers.command import Choice, Subject
 from nodeagent.testers.command import run as carry_out
@@ -36,6 +36,7 @@ def options_of(driver: Chosen, prefix: str, workdir: Path | None) -> list[str]:
         ("fs-type", driver.fs_type),
         ("workdir", workdir),
         ("second-node-id", driver.second_node_id),
+        ("patience", f"{driver.patience:g}" if driver.patience != PATIENCE_SECONDS else ""),
         ("restart", driver.restart),
         ("log", driver.log),
         ("exceptions", driver.exceptions),

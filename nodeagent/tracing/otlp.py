@@ -8,8 +8,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +19,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from typing_extensions import override
 
 from nodeagent.api.outage import Outage
 from nodeagent.tracing.tracer import Tracer
 from nodeagent.version import agent_version
 from runtimes.boundary import IMAGE_VERBS
+from runtimes.trace_context import TRACE_HEADERS
 
 DEFAULT_ENDPOINT = "localhost:4317"
 EXPORT_SECONDS = 5.0
@@ -61,28 +61,36 @@ class OTLPTracer(Tracer):
         )
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer("nodeagent")
+        self._propagator = TraceContextTextMapPropagator()
 
     @override
     def span(self, name: str, attributes: Mapping[str, str]) -> AbstractContextManager[object]:
         return self._tracer.start_as_current_span(name, attributes=attributes)
 
     @override
-    def call(self, verb: str, request: Any, seconds: float, failed: bool) -> None:
+    def call(self, verb: str, request: Any) -> AbstractContextManager[object]:
         """What no pod's way leads to, such as a look at the runtime's state, is no trace of its own."""
-        if not trace.get_current_span().is_recording():
-            return
-        now = time.time_ns()
+        if not trace.get_current_span().get_span_context().is_valid:
+            return contextlib.nullcontext()
         service = f"runtime.v1.{'ImageService' if verb in IMAGE_VERBS else 'RuntimeService'}"
-        method = type(request).__name__.removesuffix("Request")
-        span = self._tracer.start_span(
+        return self._called(service, type(request).__name__.removesuffix("Request"))
+
+    @contextlib.contextmanager
+    def _called(self, service: str, method: str) -> Iterator[None]:
+        """The runtime is told also of a trace that is not taken: it is not to take its part of it."""
+        with self._tracer.start_as_current_span(
             f"{service}/{method}",
             kind=trace.SpanKind.CLIENT,
-            start_time=now - int(seconds * 1e9),
             attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": method},
-        )
-        if failed:
-            span.set_status(Status(StatusCode.ERROR))
-        span.end(now)
+            record_exception=False,
+        ):
+            headers: dict[str, str] = {}
+            self._propagator.inject(headers)
+            before = TRACE_HEADERS.set(tuple(headers.items()))
+            try:
+                yield
+            finally:
+                TRACE_HEADERS.reset(before)
 
     def close(self) -> None:
         """Send what there is; a collector that is away is not asked again."""

@@ -15,8 +15,9 @@ class Tracer(Protocol):
         """Open a span for as long as the body takes, within the one that is open; what the body raises is its status."""
         ...
 
-    def call(self, verb: str, request: Any, seconds: float, failed: bool) -> None:
-        """A runtime's verb has just ended: a span within the one that is open, if any. A `runtimes.boundary.VerbObserver`."""
+    def call(self, verb: str, request: Any) -> AbstractContextManager[object]:
+        """A runtime's verb, while it is under way: a span within the one that is open, if any, which the runtime hears of
+        (`runtimes.trace_context`). A `runtimes.boundary.VerbScope`."""
         ...
 
 
@@ -28,8 +29,8 @@ class NoTraces(Tracer):
         return _NOTHING
 
     @override
-    def call(self, verb: str, request: Any, seconds: float, failed: bool) -> None:
-        return
+    def call(self, verb: str, request: Any) -> AbstractContextManager[object]:
+        return _NOTHING
 
 
 _NOTHING = contextlib.nullcontext()

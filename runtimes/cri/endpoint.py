@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from runtimes import deadlines, errors
 from runtimes.deadlines import Deadline, default_deadline
 from runtimes.linux import grpc_unix
+from runtimes.trace_context import TRACE_HEADERS
 
 _SCHEME = "unix://"
 # A socket that comes back is found within a second, and one that accepts has some seconds to speak HTTP/2 (that is what
@@ -98,7 +99,8 @@ class Endpoint:
 
         async def call(request: Message) -> Response:
             invoke = self._channel.unary_unary(method, request_serializer=_serialize, response_deserializer=parse)
-            answer: Response = await self._answer(invoke(request, timeout=deadline(request)), method)
+            started = invoke(request, timeout=deadline(request), metadata=TRACE_HEADERS.get())
+            answer: Response = await self._answer(started, method)
             return answer
 
         return call
@@ -156,7 +158,8 @@ class Endpoint:
 
     async def _pieces(self, method: str, request: bytes, parse: Callable[[bytes], Item]) -> AsyncGenerator[Item, None]:
         """Messages of a server stream until its end."""
-        call = self._channel.unary_stream(method, request_serializer=bytes, response_deserializer=parse)(request)
+        invoke = self._channel.unary_stream(method, request_serializer=bytes, response_deserializer=parse)
+        call = invoke(request, metadata=TRACE_HEADERS.get())
         try:
             async for message in call:
                 yield message

@@ -5,7 +5,7 @@ import ipaddress
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Annotated, Any
 
@@ -288,8 +288,8 @@ class HollowRuntime(RuntimeService):
     @override
     async def list_containers(self, request: cri.ListContainersRequest) -> cri.ListContainersResponse:
         wanted = request.filter
-        candidates: list[HollowContainer] = list(self._containers.values())
-        if LABEL_POD_UID in wanted.label_selector:
+        candidates: Iterable[HollowContainer] = self._containers.values()
+        if LABEL_POD_UID in wanted.label_selector:  # all that the agent asks for a pod: no look at the others
             own = self._candidates(wanted.label_selector)
             candidates = [container for sandbox in own for container in sandbox.containers.values()]
         found = [

@@ -90,23 +90,29 @@ class DriverProcess:
 
     def clear(self) -> list[str]:
         """Killed, and nothing of it left; returns what of its volumes was still mounted, or a device."""
-        left = self._left()
+        left = left_below(self.folder)
         self.kill()
-        for point in reversed(mounts.mounts_below(self.folder)):
-            with contextlib.suppress(OSError):
-                thaw(point)  # one that is held up would stay, though nobody could see it any more
-            mounts.unmount_all(point)
-        for device in left:
-            if device.startswith("/dev/"):
-                loop.detach(Path(device))
-        shutil.rmtree(self.folder)
+        clear_folder(self.folder)
         return left
 
-    def _left(self) -> list[str]:
-        """By the names that the kernel has for the files below devices: those of deleted volumes count too."""
-        found = [str(point) for point in mounts.mounts_below(self.folder)]
-        for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-            with contextlib.suppress(OSError):  # one of others, gone by now
-                if backing.read_text().startswith(f"{self.folder}/"):
-                    found.append(f"/dev/{backing.parts[3]}")
-        return found
+
+def left_below(folder: Path) -> list[str]:
+    """Mounts, and devices, by the names that the kernel has for the files below them: those of deleted volumes count too."""
+    found = [str(point) for point in mounts.mounts_below(folder)]
+    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
+        with contextlib.suppress(OSError):  # one of others, gone by now
+            if backing.read_text().startswith(f"{folder}/"):
+                found.append(f"/dev/{backing.parts[3]}")
+    return found
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove what drivers that are gone have left below `folder`, and the folder."""
+    devices = [Path(each) for each in left_below(folder) if each.startswith("/dev/")]
+    for point in reversed(mounts.mounts_below(folder)):
+        with contextlib.suppress(OSError):
+            thaw(point)  # one that is held up would stay, though nobody could see it any more
+        mounts.unmount_all(point)
+    for device in devices:
+        loop.detach(device)
+    shutil.rmtree(folder)

@@ -5,9 +5,13 @@
         api.inject(html, resource="pods")                    # whatever is asked about pods is answered with a page
         api.clear()
         api.go_away(), api.come_back()                       # nobody listens
+            api.stall_watches()                                  # those that are open stay so, and say nothing more
         api.replace_token()                                  # 401 for who still has the old one
+        api.let_certificate_expire()                         # no handshake with who has the one that is now in the file
+        api.rotate_authority()                               # a server that no client can believe yet
 
-The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token in a file.
+The proxy ends TLS itself and speaks upstream as the user of the kubeconfig that it was given. Who asks it has a token, a client
+certificate, and the proxy's authority, in files.
 """
 
 import asyncio
@@ -16,11 +20,12 @@ import contextlib
 import itertools
 import json
 import secrets
+import shutil
 import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 
@@ -29,6 +34,7 @@ import yaml
 from aiohttp import web
 
 from nodeagent.api.certificates import self_signed
+from nodeagent.apiserver.pki import Pki
 from runtimes.linux.files import replace_file
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -155,6 +161,7 @@ class Asked:
     subresource: str
     name: str = ""
     code: int = 0  # of the answer, as far as there was one
+    stalls: int = 0  # how often watches had been stalled before
 
 
 @dataclass(frozen=True)
@@ -177,9 +184,14 @@ class _Fault:
 class FaultyAPI:
     """Serves in a thread of its own from `with` on. `seen`: all requests so far."""
 
-    def __init__(self, upstream: Path, folder: Path) -> None:
+    def __init__(self, upstream: Path, folder: Path, host: str = "127.0.0.1") -> None:
         self._upstream = upstream
         self._folder = folder
+        self._host = host
+        self._address = "127.0.0.1"
+        self._stalls = 0
+        self._certificate_is_over = False
+        self._authority = b""
         self._faults: list[_Fault] = []
         self._bookmarks = True
         self.seen: list[Asked] = []
@@ -213,6 +225,9 @@ class FaultyAPI:
         """All is well again; what hangs is cut."""
         self._faults, self._bookmarks = [], True
         self.hand_out_token()
+        self.hand_out_authority()
+        if self._certificate_is_over:
+            self.hand_out_certificate()
         if self._site is None:
             self.come_back()
         self.cut_all()
@@ -221,7 +236,9 @@ class FaultyAPI:
         """Nobody listens any more, until `come_back`."""
         asyncio.run_coroutine_threadsafe(self._go_away(), self._loop).result(30)
 
-    def come_back(self) -> None:
+    def come_back(self, address: str = "") -> None:
+        """At the same address, or another one of this machine."""
+        self._address = address or self._address
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
 
     def replace_token(self) -> None:
@@ -231,6 +248,53 @@ class FaultyAPI:
 
     def hand_out_token(self) -> None:
         replace_file(self._folder / "token", self._token.encode(), durable=False)
+
+    def stall_watches(self) -> None:
+        """Those that are open now; others work."""
+        self._stalls += 1
+
+    def is_watched(self, resource: str) -> bool:
+        """Right now."""
+        asked = map(_asked, list(self._live.values()))
+        return any(each.resource == resource and each.form in ("stream", "watch") for each in asked)
+
+    def let_certificate_expire(self) -> None:
+        """The client's file gets one whose time is over."""
+        self._certificate_is_over = True
+        self._give_certificate(datetime.now(UTC) - timedelta(days=4000))
+        self.cut_all()
+
+    def hand_out_certificate(self) -> None:
+        self._certificate_is_over = False
+        self._give_certificate(datetime.now(UTC))
+
+    def rotate_authority(self) -> None:
+        """Go on with a serving certificate of another authority, which is not yet in the client's file: `hand_out_authority`."""
+        self.go_away()
+        self._serve_with_another()
+        self.come_back()
+
+    def hand_out_authority(self) -> None:
+        replace_file(self._folder / "ca.crt", self._authority, durable=False)
+
+    def _serve_with_another(self) -> None:
+        """Certificate, and authority."""
+        self._authority, key = self_signed("faulty-api", [self._host], datetime.now(UTC))
+        pair = self._folder / "serving.pem"
+        pair.write_bytes(self._authority + key)
+        self._serving.load_cert_chain(pair)
+        pair.unlink()
+
+    def _give_certificate(self, made: datetime) -> None:
+        """One that was made then, by the authority that is known."""
+        fresh = self._folder / f"pki-{secrets.token_hex(4)}"
+        fresh.mkdir(mode=0o700)
+        for name in ("ca.key", "ca.crt"):
+            shutil.copy(self._folder / "pki" / name, fresh)
+        pair = Pki(fresh, "client", [], clock=lambda: made).node
+        for name, path in (("client.key", pair.key), ("client.crt", pair.certificate)):
+            replace_file(self._folder / name, path.read_bytes(), durable=False)
+        shutil.rmtree(fresh)
 
     def cut_all(self) -> None:
         """Cut every connection with a request under way."""
@@ -265,10 +329,11 @@ class FaultyAPI:
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
         )
-        certificate, key = self_signed("faulty-api", ["127.0.0.1"], datetime.now(UTC))
-        pair.write_bytes(certificate + key)
-        self._serving.load_cert_chain(pair)
-        pair.unlink()
+        self._serve_with_another()
+        self.hand_out_authority()
+        self._serving.load_verify_locations(Pki(self._folder / "pki", "client", []).ca_file)
+        self._serving.verify_mode = ssl.CERT_REQUIRED
+        self.hand_out_certificate()
         application = web.Application(client_max_size=1 << 26)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -282,13 +347,22 @@ class FaultyAPI:
                     "kind": "Config",
                     "current-context": "c",
                     "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-                    "users": [{"name": "u", "user": {"tokenFile": "token"}}],
+                    "users": [
+                        {
+                            "name": "u",
+                            "user": {
+                                "tokenFile": "token",
+                                "client-certificate": "client.crt",
+                                "client-key": "client.key",
+                            },
+                        }
+                    ],
                     "clusters": [
                         {
                             "name": "c",
                             "cluster": {
-                                "server": f"https://127.0.0.1:{self._port}",
-                                "certificate-authority-data": base64.b64encode(certificate).decode(),
+                                "server": f"https://{self._host}:{self._port}",
+                                "certificate-authority": "ca.crt",
                             },
                         }
                     ],
@@ -297,7 +371,7 @@ class FaultyAPI:
         )
 
     async def _listen(self) -> None:
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._serving, reuse_address=True)
+        site = web.TCPSite(self._runner, self._address, self._port, ssl_context=self._serving, reuse_address=True)
         await site.start()
         self._site, self._port = site, self._runner.addresses[0][1]
 
@@ -325,6 +399,7 @@ class FaultyAPI:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = _asked(request)
+        asked.stalls = self._stalls
         self.seen.append(asked)
         fault = next((fault.answer for fault in self._faults if fault.fits(asked)), None)
         if request.headers.get("Authorization") != f"Bearer {self._token}":
@@ -351,6 +426,8 @@ class FaultyAPI:
             rest = b""
             async for chunk in upstream.content.iter_any():
                 if "watch" in request.query:
+                    if asked.stalls != self._stalls:
+                        continue
                     *lines, rest = (rest + chunk).split(b"\n")
                     chunk = b"".join(line + b"\n" for line in lines if self._bookmarks or b'"BOOKMARK"' not in line)
                 await response.write(chunk)

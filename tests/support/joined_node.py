@@ -13,12 +13,29 @@ from pathlib import Path
 from typing import Any
 
 from faulty_api import FaultyAPI
-from node_under_test import REPO, NodeUnderTest, eventually, free_port, import_image, make_node
+from node_under_test import HURRIED, REPO, NodeUnderTest, eventually, free_port, import_image, make_node
 from typing_extensions import override
 
 from cni.default import DefaultNetwork, write_default
 from nodeagent.apiserver.kubeconfig import write_kubeconfig
 from nodeagent.apiserver.pki import Pki
+
+# What an outage costs a test is the real back-offs and time-outs, each tens of seconds; the real ones: tests/unit/nodeagent/api.
+HURRY = (
+    "nodeagent.api.authorities:CHECK_SECONDS=1",
+    "nodeagent.api.certificates:CHECK_SECONDS=1",
+    "nodeagent.api.certificate_rotation:CHECK_SECONDS=1",
+    "nodeagent.api.client:WATCH_SILENCE_SECONDS=5",
+    "nodeagent.api.credentials:CERTIFICATE_CHECK_SECONDS=1",
+    "nodeagent.api.informer:BACKOFF.cap_seconds=2",
+    "nodeagent.assembly.node:BLIND_SECONDS=5",
+    "nodeagent.pods.sync_backoff:RETRY_SECONDS=2",
+    "nodeagent.sources.api:BLIND_SECONDS=5",
+)
+
+
+# More often than the agent takes a silent watch for one that has stopped.
+HURRY_OF_API = "nodeagent.apiserver.rest.watching:BOOKMARK_SECONDS=2"
 
 
 @dataclass(kw_only=True)
@@ -84,7 +101,7 @@ class APIProcess:
         with (self.folder / "api.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "nodeagent.apiserver", f"--state-dir={self.folder}"),
+                    *(sys.executable, HURRIED, HURRY_OF_API, "-m", "nodeagent.apiserver", f"--state-dir={self.folder}"),
                     *(f"--node-name={self._node_name}", f"--port={self._port}", "--log-level=WARNING"),
                     *("--authorization-mode=Node", "--exit-with-parent"),
                 ],
@@ -146,12 +163,13 @@ def joined_node(
     own: bool = True,
     disk: Path | None = None,
     inside: tuple[str, ...] = (),
+    host: str = "127.0.0.1",
     **kubelet: Any,
 ) -> Iterator[JoinedNode]:
     """A node with its image, its API and its proxy up, and its agent not yet started.
 
     Not `own`: the API was started for another node, and does nothing for this one by itself. `disk`: where its own folders are,
-    if elsewhere. `inside`: of `NodeUnderTest`. `kubelet`: of its configuration.
+    if elsewhere. `inside`: of `NodeUnderTest`. `host`: what the agent calls the proxy's. `kubelet`: of its configuration.
     """
     node = _made(directory, image, disk or directory, **kubelet)
     if not own:
@@ -159,7 +177,7 @@ def joined_node(
     node.inside = inside
     node.api_process.start()
     try:
-        with _proxied(node, node.api_process.node_kubeconfig):
+        with _proxied(node, node.api_process.node_kubeconfig, host):
             yield node
     finally:
         node.api_process.stop()
@@ -183,6 +201,7 @@ def _made(directory: Path, image: Path, place: Path, **kubelet: Any) -> JoinedNo
         config={"kubelet": {"healthzPort": health_port, "nodeStatusUpdateFrequency": "1s", **kubelet}},
         health_port=health_port,
         api_process=APIProcess(folder, base.name),
+        hurry=HURRY,
     )
     node.directory.mkdir(parents=True)
     (node.directory / "cni").mkdir()
@@ -194,10 +213,10 @@ def _made(directory: Path, image: Path, place: Path, **kubelet: Any) -> JoinedNo
 
 
 @contextlib.contextmanager
-def _proxied(node: JoinedNode, upstream: Path) -> Iterator[None]:
+def _proxied(node: JoinedNode, upstream: Path, host: str = "127.0.0.1") -> Iterator[None]:
     folder = node.api_process.folder / f"proxy-{node.name}"
     folder.mkdir()
-    with FaultyAPI(upstream, folder) as proxy:
+    with FaultyAPI(upstream, folder, host) as proxy:
         node.proxy = proxy
         try:
             yield

@@ -32,7 +32,9 @@ KUBELET_CONFIG_ARGS="--config=/var/lib/kubelet/config.yaml"
 exec /opt/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_EXTRA_ARGS
 """
 
-# /var/lib/kubelet/config.yaml, as kubeadm 1.36 writes it
+MAX_PODS = 42  # of its drop-in
+
+# /var/lib/kubelet/config.yaml, as kubeadm 1.36 writes it, but for the runtime's endpoint
 CONFIG: dict[str, Any] = {
     "apiVersion": "kubelet.config.k8s.io/v1beta1",
     "authentication": {
@@ -117,12 +119,12 @@ class KubeadmMachine:
         self.run("kubectl", f"--kubeconfig={admin}", "apply", "-f", "-", text=json.dumps(bootstrap_secret()))
         self.write("/etc/kubernetes/bootstrap-kubelet.conf", yaml.safe_dump(bootstrap_kubeconfig(admin)))
         self.write("/etc/kubernetes/pki/ca.crt", (api / "pki" / "ca.crt").read_text())
-        self.write("/var/lib/kubelet/config.yaml", yaml.safe_dump(CONFIG))
-        endpoint = {key: CONFIG[key] for key in ("apiVersion", "kind")} | {
-            "containerRuntimeEndpoint": self.runtime.endpoint
-        }
-        self.write("/var/lib/kubelet/instance-config.yaml", yaml.safe_dump(endpoint))
-        self.write("/etc/kubernetes/kubelet.conf.d/10-instance.conf", yaml.safe_dump(endpoint))
+        # kubeadm keeps what is this machine's own in a file of its own, and writes the cluster's configuration merged with it
+        endpoint = self.runtime.endpoint
+        self.write("/var/lib/kubelet/instance-config.yaml", f'containerRuntimeEndpoint: "{endpoint}"\n')
+        self.write("/var/lib/kubelet/config.yaml", yaml.safe_dump(CONFIG | {"containerRuntimeEndpoint": endpoint}))
+        drop_in = {key: CONFIG[key] for key in ("apiVersion", "kind")} | {"maxPods": MAX_PODS}
+        self.write("/etc/kubernetes/kubelet.conf.d/10-pods.conf", yaml.safe_dump(drop_in))
         flags = "--pod-infra-container-image=registry.k8s.io/pause:3.10 --node-labels=disk=ssd"
         self.write("/var/lib/kubelet/kubeadm-flags.env", f'KUBELET_KUBEADM_ARGS="{flags}"\n')
         extra = (
@@ -138,9 +140,10 @@ class KubeadmMachine:
                 [*self.inside, "sh", "-c", UNIT], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
 
-    def stop(self) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Its exit status; negative: the signal that ended it."""
         assert self.kubelet is not None
-        self.kubelet.send_signal(signal.SIGTERM)
+        self.kubelet.send_signal(number)
         status = self.kubelet.wait(60)
         self.kubelet = None
         return status

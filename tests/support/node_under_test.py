@@ -30,6 +30,7 @@ from runtimes.testing.networks import claim_subnet
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO_IMAGE = "localhost/demo:1"
+HURRIED = str(REPO / "tests" / "support" / "hurried.py")
 
 
 def free_port() -> int:
@@ -66,6 +67,7 @@ class NodeUnderTest:
     _reader: APIReader | None = None
     inside: tuple[str, ...] = ()  # a command that runs the agent's: in namespaces of its own, for example
     program: Path = REPO  # the tree whose agent is started
+    hurry: tuple[str, ...] = ()  # times of the agent that are shorter than in real life, for `hurried.py`
     relative: bool = False  # paths are given relative: to the working directory, and to the configuration's folder
 
     @property
@@ -101,7 +103,8 @@ class NodeUnderTest:
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
         log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
         self.agent = subprocess.Popen(
-            [*self.inside, sys.executable, "-m", "nodeagent", "run", *options, f"--config={self._path('config.yaml')}"]
+            [*self.inside, sys.executable, *self._hurried(), "-m", "nodeagent", "run", *options]
+            + [f"--config={self._path('config.yaml')}"]
             + [f"--{name}={self._path(folder)}" for name, folder in self._folders().items()]
             + [f"--node-name={self.name}", f"--log-level={log_level}"],
             cwd=self.directory if self.relative else self.program,
@@ -142,6 +145,9 @@ class NodeUnderTest:
 
     def _path(self, name: str) -> str:
         return name if self.relative else str(self.directory / name)
+
+    def _hurried(self) -> list[str]:
+        return [HURRIED, *self.hurry] if self.hurry else []
 
     def _folders(self) -> dict[str, str]:
         return {

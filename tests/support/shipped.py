@@ -46,12 +46,12 @@ def _install(sources: Path, site: Path) -> None:
     shutil.rmtree(sources)
 
 
-def run(site: Path, folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(site: Path, folder: Path, *arguments: str, timeout_seconds: float = 100) -> "subprocess.CompletedProcess[str]":
     """pytest there, with nothing of this checkout in sight, and in its own default modes."""
     environment = os.environ | {"PYTHONPATH": f"{site}:{Path(pytest.__file__).parents[1]}", "PYTEST_ADDOPTS": ""}
     environment.pop("PYTEST_XDIST_WORKER", None)
     done = subprocess.run(
-        [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=100
+        [*PYTHON, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout_seconds
     )
     said = (done.stdout + done.stderr).replace(f"{REPO}/.venv/", "")  # of a clone the virtualenv is inside it
     assert str(REPO) not in said

@@ -7,7 +7,7 @@ import pytest
 from pyroute2 import IPRoute
 
 from cni.errors import CNIError, PluginError
-from cni.testing import claims, shaping
+from cni.testing import claims, shaping, wire
 from cni.testing import pod as pods
 from cni.testing.host import flush_firewall, look
 from cni.testing.levels import must, should
@@ -167,16 +167,21 @@ async def test_k10_what_others_have_added(network: Subject) -> None:
 @should
 async def test_k11_after_del(network: Subject) -> None:
     """CHECK of what is detached is an error. CNI 1.1.0, section 3, "Lifecycle & Ordering"."""
-    pod = await checked(network)
+    network.needs_check()
+    pod, result = await network.attach()
     await network.delete(pod)
     with pytest.raises(CNIError):
         await network.check(pod)
+    if network.implementation.make is None:  # a runtime that has its record still
+        request = network.request(prevResult=result.to_wire())
+        wire.refused(await wire.call(network.programs[0], network.environment("CHECK", pod), request))
 
 
 @must
 async def test_k12_it_changes_nothing(network: Subject) -> None:
     """However often: host and pod are as they were. CNI 1.1.0, section 2, "CHECK"."""
-    pod = await checked(network)
+    network.needs_check()
+    pod, _ = await network.attach()
     before = pod.link, pod.routes(), network.host.run(look)
     for _ in range(3):
         await network.check(pod)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cni import version
-from cni.errors import CNIError
+from cni.errors import CNIError, PluginTimeout
 from cni.testing import claims, wire
 from cni.testing.levels import may, must, should
 from cni.testing.subject import Subject
@@ -44,8 +44,9 @@ async def test_p3_a_pool_that_is_used_up(network: Subject) -> None:
     pods = [await small.attach() for _ in range(2)]
     before = small.leftovers()
     late = small.pod()
-    with pytest.raises(CNIError):
+    with pytest.raises(CNIError) as caught:
         await small.add(late)
+    assert not isinstance(caught.value, PluginTimeout), "it waits for an address, in place of failing"
     assert small.leftovers() == before
     assert late.links() == {}
     await small.delete(pods[0][0])

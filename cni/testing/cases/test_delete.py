@@ -4,10 +4,15 @@ import asyncio
 
 import pytest
 
+from cni.testing import claims
+from cni.testing.host import look, make_foreign_rule, remove_foreign_rule, settings
 from cni.testing.levels import must, should
 from cni.testing.subject import Subject
+from cni.testing.traffic import ask, tcp_server
 
 pytestmark = pytest.mark.asyncio
+
+PORT = 8080
 
 
 @must
@@ -104,6 +109,34 @@ async def test_d12_another_interface_is_left_alone(network: Subject) -> None:
     before = other.link, network.reservations(other, result)
     await network.delete(pod)
     assert (other.link, network.reservations(other, result)) == before
+
+
+@must
+async def test_d16_others_are_still_reached(network: Subject) -> None:
+    """When a pod has gone, those that stay reach each other. CNI 1.1.0, section 2, "DEL"."""
+    (gone, _), (client, _), (server, served) = [await network.attach() for _ in range(3)]
+    await network.delete(gone)
+    async with tcp_server(server.namespace, PORT):
+        for ip in claims.found(served.pod_ips(), "addresses", claimed=claims.addresses(network.config)):
+            assert (await ask(client.namespace, ip, PORT)).startswith("server ")
+
+
+@should
+async def test_l3_what_the_host_had(network: Subject) -> None:
+    """Routes, rules and settings of the node's own are as they were: with a pod, and after it. Kubernetes network model."""
+
+    def had() -> tuple[frozenset[str], dict[str, str]]:
+        return look(), settings()
+
+    network.host.run(make_foreign_rule)
+    lines, values = network.host.run(had)
+    pod, _ = await network.attach()
+    for _ in ("with a pod", "after it"):
+        there, then = network.host.run(had)
+        assert sorted(lines - there) == []
+        assert {name: value for name, value in then.items() if values.get(name, value) != value} == {}
+        await network.delete(pod)
+    network.host.run(remove_foreign_rule)
 
 
 @should

@@ -73,7 +73,20 @@ async def test_g5_one_interface_of_two(network: Subject) -> None:
     before = network.reservations(pod, result)
     await network.verbs.gc([(pod.attachment.container_id, pod.attachment.ifname)])
     assert network.reservations(pod, result) == before
-    network.forget(other)
+
+
+@should
+async def test_g11_the_records_are_lost(network: Subject) -> None:
+    """A runtime remembers only who is valid: the plugins release what others had. CNI 1.1.0, section 2, "GC"."""
+    network.needs_version(version.GC, "GC")
+    (lost, given), (stays, result) = await network.attach(), await network.attach()
+    before = stays.link, network.reservations(stays, result)
+    if not network.reservations(lost, given):
+        pytest.skip("not claimed: no files about single addresses")
+    lost.lose_namespace()
+    await network.forgetful().verbs.gc([(stays.attachment.container_id, stays.attachment.ifname)])
+    assert network.reservations(lost, given) == []
+    assert (stays.link, network.reservations(stays, result)) == before
 
 
 @should

@@ -1,5 +1,6 @@
 """Ports of the host that lead to a pod: the capability portMappings."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -126,3 +127,12 @@ async def test_d8_host_ports_without_a_namespace(network: Subject) -> None:
         pod.lose_namespace()
         await network.delete(pod, **({} if named else {"netns": ""}), capabilities={})
         await network.left_behind()
+
+
+@should
+async def test_d17_host_ports_that_nobody_remembers(network: Subject) -> None:
+    """A DEL of a runtime that knows neither result nor ports takes the rules away. CNI 1.1.0, section 2, "DEL"."""
+    pod, _ = await network.attach(capabilities=mapping(network))
+    await network.forgetful().verbs.delete(replace(pod.attachment, capabilities={}))
+    left = [line for line in network.leftovers() if not line.startswith("file ")]  # the record that is lost is a file
+    assert not left, "the values of the capability are lost, and the port stays: " + "; ".join(left)

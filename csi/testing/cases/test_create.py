@@ -232,6 +232,21 @@ async def test_c13_a_clone(driver: Subject) -> None:
 
 
 @must("CreateVolume")
+async def test_c13b_what_is_in_a_clone(driver: Subject) -> None:
+    """What was in its source when it was made; what is written to the one later is not in the other (X14)."""
+    driver.needs(_CREATE, ControllerCapability.CLONE_VOLUME)
+    source, request = await driver.volume(), driver.create_request()
+    target = await driver.publish(source)
+    (target / "file").write_text("precious")
+    await driver.take_down(source)
+    request.volume_content_source.volume.volume_id = source.volume_id
+    clone = await driver.publish(await driver.create(request))
+    assert (clone / "file").read_text() == "precious"
+    (clone / "file").write_text("another")
+    assert (await driver.publish(source) / "file").read_text() == "precious"
+
+
+@must("CreateVolume")
 async def test_c17_a_place_that_cannot_be(driver: Subject) -> None:
     """A requisite topology that nobody has: RESOURCE_EXHAUSTED."""
     driver.needs(_CREATE, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)

@@ -76,7 +76,7 @@ async def test_c50_growing_beyond_all_there_is(driver: Subject) -> None:
     with driver.refused("OUT_OF_RANGE"):
         await driver.controller.expand_volume(expansion(driver, volume, _EXBIBYTE))
     same = await driver.controller.expand_volume(expansion(driver, volume, 0))
-    assert same.capacity_bytes in (0, volume.capacity_bytes)
+    assert same.capacity_bytes in (0, volume.capacity_bytes or same.capacity_bytes)
 
 
 @must("ControllerExpandVolume")
@@ -172,8 +172,8 @@ async def test_x11_growing_while_it_is_not_used(driver: Subject) -> None:
     target = await driver.publish(volume)
     if grown.node_expansion_required:
         await driver.node.expand_volume(on_node(volume, target, grown.capacity_bytes))
-    _check_grown(driver, before, _total(target))
     assert (target / "file").read_text() == "precious"
+    _check_grown(driver, before, _total(target))
 
 
 @must("NodeExpandVolume")

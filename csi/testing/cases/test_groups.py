@@ -19,14 +19,13 @@ _NEEDED = (ControllerCapability.CREATE_DELETE_VOLUME, _GROUPS)
 
 @must("GroupControllerGetCapabilities")
 async def test_g1_capabilities_of_groups(driver: Subject) -> None:
-    """All that are claimed are known."""
+    """No entry without a type; one of a later specification is none of ours."""
     driver.needs(PluginCapability.GROUP_CONTROLLER_SERVICE)
     if driver.implementation.node_only:
         pytest.skip("not asked for: --csi-node-only")
     request = csi.GroupControllerGetCapabilitiesRequest()
     answer = await driver.group_controller.get_capabilities(request)
-    known = {each.value for each in GroupControllerCapability}
-    assert {int(each.rpc.type) for each in answer.capabilities} <= known
+    assert all(entry.rpc.type for entry in answer.capabilities)
 
 
 @must("CreateVolumeGroupSnapshot")

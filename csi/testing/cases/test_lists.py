@@ -1,7 +1,10 @@
 """ListVolumes, ControllerGetVolume, GetCapacity."""
 
+import contextlib
+
 import pytest
 
+from csi import errors
 from csi.testing.levels import must, should
 from csi.testing.subject import Subject
 from csi.values import ControllerCapability, PluginCapability
@@ -35,10 +38,10 @@ async def test_c40_pages_of_volumes(driver: Subject) -> None:
         answer = await driver.controller.list_volumes(csi.ListVolumesRequest(max_entries=2, starting_token=token))
         assert len(answer.entries) <= 2
         listed += [entry.volume.volume_id for entry in answer.entries]
+        assert len(listed) == len(set(listed)), "a volume is on two pages"
         if not (token := answer.next_token):
             break
     assert made <= set(listed)
-    assert len(listed) == len(set(listed)), "a volume is on two pages"
 
 
 @should("ListVolumes")
@@ -95,3 +98,15 @@ async def test_c44_capacity(driver: Subject) -> None:
         assert answer.available_capacity >= 0
         assert answer.maximum_volume_size.value >= 0
         assert answer.minimum_volume_size.value >= 0
+
+
+@should("GetCapacity")
+async def test_c44b_capacity_of_a_place_that_is_not_there(driver: Subject) -> None:
+    """None, or a refusal: what is asked for a topology is of that topology."""
+    driver.needs(ControllerCapability.GET_CAPACITY, PluginCapability.VOLUME_ACCESSIBILITY_CONSTRAINTS)
+    if not driver.info.topology:
+        pytest.skip("the node says no topology")
+    nowhere = csi.Topology(segments=dict.fromkeys(driver.info.topology, "csitest-nowhere"))
+    with contextlib.suppress(errors.Final):
+        answer = await driver.controller.get_capacity(csi.GetCapacityRequest(accessible_topology=nowhere))
+        assert answer.available_capacity == 0

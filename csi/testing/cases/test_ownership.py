@@ -24,20 +24,20 @@ async def test_x6_a_group_that_the_agent_gives(driver: Subject) -> None:
     """As for fsGroup: a directory of that group with its setgid bit is written to by who has the group, what is made there has
     it, and all of that is there when the volume is published again.
     """
-    volume = await driver.volume()
+    volume, name = await driver.volume(), driver.name()  # one that was named has files of others
     target = await driver.publish(volume)
     try:
         os.chown(target, -1, _GROUP)
         target.chmod(0o2770)
     except PermissionError as error:
         pytest.skip(f"owners cannot be changed: {error.strerror}")
-    await _made_by_another(target, "file")
-    assert (target / "file").stat().st_gid == _GROUP
+    await _made_by_another(target, name)
+    assert (target / name).stat().st_gid == _GROUP
     await driver.take_down(volume)
     target = await driver.publish(volume)
     status = target.stat()
     assert (status.st_gid, stat.S_IMODE(status.st_mode)) == (_GROUP, 0o2770)
-    await _made_by_another(target, "other")
+    await _made_by_another(target, f"{name}-2")
 
 
 @must("NodePublishVolume")

@@ -45,6 +45,10 @@ def test(
     second_node_id: Annotated[
         str, typer.Option("--second-node-id", metavar="ID", help="Another node that the Controller knows.")
     ] = "",
+    patience: Annotated[
+        float,
+        typer.Option("--patience", metavar="SECONDS", min=0, help="For ABORTED to end, and snapshots to be ready."),
+    ] = 60.0,
     restart: Annotated[
         str, typer.Option("--restart", metavar="COMMAND", help="Ends the driver at once and starts it again; no shell.")
     ] = "",
@@ -82,6 +86,7 @@ def test(
             fs_type=fs_type,
             workdir=workdir,
             second_node_id=second_node_id,
+            patience=patience,
             restart=restart,
             log=log,
             exceptions=exceptions,

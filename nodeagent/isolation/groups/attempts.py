@@ -265,8 +265,4 @@ ATTEMPTS = (
 )
 
 
-def probes() -> tuple[Probe, ...]:
-    """A probe each."""
-    return tuple(
-        Probe(id=each.id, title=each.title, risk=each.risk, why=each.why, judge=each.judge) for each in ATTEMPTS
-    )
+PROBES = tuple(Probe(id=each.id, title=each.title, risk=each.risk, why=each.why, judge=each.judge) for each in ATTEMPTS)

@@ -49,83 +49,6 @@ _IOCTLS = {
 }
 
 
-def probes() -> tuple[Probe, ...]:
-    """In the order in which somebody would ask."""
-    return (
-        Probe(
-            id="surface.host_kernel",
-            title="its system calls are answered by the host's kernel",
-            risk=Risk.HIGH,
-            why="one flaw in that kernel is a way out for every pod",
-            judge=_host_kernel,
-        ),
-        Probe(
-            id="surface.syscalls",
-            title="system calls that reach a kernel",
-            risk=Risk.HIGH,
-            why="each is code that a pod can run with arguments of its choice",
-            judge=_syscalls,
-        ),
-        Probe(
-            id="surface.i386",
-            title="system calls by the 32-bit entry",
-            risk=Risk.MEDIUM,
-            why="a second table of calls, which filters and audits forget",
-            judge=_entry("i386"),
-        ),
-        Probe(
-            id="surface.x32",
-            title="system calls of the x32 ABI",
-            risk=Risk.LOW,
-            why="a third table, which hardly anybody uses",
-            judge=_entry("x32"),
-        ),
-        *(
-            Probe(id=f"surface.socket.{name}", title=f"sockets: {kind}", risk=risk, why=why, judge=_socket(name))
-            for name, (kind, risk, _, why) in _SOCKETS.items()
-        ),
-        Probe(
-            id="surface.devices",
-            title="devices beyond the usual",
-            risk=Risk.HIGH,
-            why="drivers, disks, the memory: past all that the kernel checks",
-            judge=_devices,
-        ),
-        Probe(
-            id="surface.disk",
-            title="a disk of the host by a node of its own",
-            risk=Risk.HIGH,
-            why="every file of the host",
-            judge=_disk,
-        ),
-        *(
-            Probe(id=f"surface.ioctl.{name}", title=f"ioctl {what}", risk=risk, why=why, judge=_ioctl(name))
-            for name, (what, risk, _, why) in _IOCTLS.items()
-        ),
-        Probe(
-            id="surface.file_systems",
-            title="file systems that it can mount",
-            risk=Risk.MEDIUM,
-            why="the code of each; and what is in those of the kernel (debugfs, cgroup2, bpf)",
-            judge=_file_systems,
-        ),
-        Probe(
-            id="surface.file_systems_in_user_namespace",
-            title="file systems that it can mount in a user namespace of its own",
-            risk=Risk.MEDIUM,
-            why="the code of each, for everybody",
-            judge=_file_systems_in_user_namespace,
-        ),
-        Probe(
-            id="surface.kernel_settings",
-            title="settings of the kernel that it lives under",
-            risk=Risk.NONE,
-            why="what an unprivileged process may do of the above",
-            judge=_settings,
-        ),
-    )
-
-
 def _host_kernel(sight: Sight) -> Finding:
     value = facts.kernel_name(sight)
     if facts.own_kernel(sight):
@@ -336,3 +259,78 @@ def _settings(sight: Sight) -> Finding:
         value=f"{len(told)} of {len(SETTINGS)} told",
         evidence=", ".join(told) or "none of them is there",
     )
+
+
+PROBES = (
+    Probe(
+        id="surface.host_kernel",
+        title="its system calls are answered by the host's kernel",
+        risk=Risk.HIGH,
+        why="one flaw in that kernel is a way out for every pod",
+        judge=_host_kernel,
+    ),
+    Probe(
+        id="surface.syscalls",
+        title="system calls that reach a kernel",
+        risk=Risk.HIGH,
+        why="each is code that a pod can run with arguments of its choice",
+        judge=_syscalls,
+    ),
+    Probe(
+        id="surface.i386",
+        title="system calls by the 32-bit entry",
+        risk=Risk.MEDIUM,
+        why="a second table of calls, which filters and audits forget",
+        judge=_entry("i386"),
+    ),
+    Probe(
+        id="surface.x32",
+        title="system calls of the x32 ABI",
+        risk=Risk.LOW,
+        why="a third table, which hardly anybody uses",
+        judge=_entry("x32"),
+    ),
+    *(
+        Probe(id=f"surface.socket.{name}", title=f"sockets: {kind}", risk=risk, why=why, judge=_socket(name))
+        for name, (kind, risk, _, why) in _SOCKETS.items()
+    ),
+    Probe(
+        id="surface.devices",
+        title="devices beyond the usual",
+        risk=Risk.HIGH,
+        why="drivers, disks, the memory: past all that the kernel checks",
+        judge=_devices,
+    ),
+    Probe(
+        id="surface.disk",
+        title="a disk of the host by a node of its own",
+        risk=Risk.HIGH,
+        why="every file of the host",
+        judge=_disk,
+    ),
+    *(
+        Probe(id=f"surface.ioctl.{name}", title=f"ioctl {what}", risk=risk, why=why, judge=_ioctl(name))
+        for name, (what, risk, _, why) in _IOCTLS.items()
+    ),
+    Probe(
+        id="surface.file_systems",
+        title="file systems that it can mount",
+        risk=Risk.MEDIUM,
+        why="the code of each; and what is in those of the kernel (debugfs, cgroup2, bpf)",
+        judge=_file_systems,
+    ),
+    Probe(
+        id="surface.file_systems_in_user_namespace",
+        title="file systems that it can mount in a user namespace of its own",
+        risk=Risk.MEDIUM,
+        why="the code of each, for everybody",
+        judge=_file_systems_in_user_namespace,
+    ),
+    Probe(
+        id="surface.kernel_settings",
+        title="settings of the kernel that it lives under",
+        risk=Risk.NONE,
+        why="what an unprivileged process may do of the above",
+        judge=_settings,
+    ),
+)

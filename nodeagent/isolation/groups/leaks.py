@@ -155,7 +155,7 @@ def _addresses(sight: Sight) -> Finding:
 
 def _processes(sight: Sight) -> Finding:
     seen = facts.fact(sight.own, "processes")
-    others, word = int(seen.get("others", 0)), int(seen.get("named", 0))
+    others, word = int(facts.fact(sight.own, "processes", "others")), int(seen.get("named", 0))
     if others:
         return Finding(
             probe="leaks.processes",
@@ -171,8 +171,7 @@ def _processes(sight: Sight) -> Finding:
 
 
 def _environments(sight: Sight) -> Finding:
-    seen = facts.fact(sight.own, "processes")
-    count, others = int(seen.get("environments", 0)), int(seen.get("others", 0))
+    count, others = (int(facts.fact(sight.own, "processes", name)) for name in ("environments", "others"))
     if count:
         return Finding(
             probe="leaks.environments",
@@ -251,9 +250,10 @@ def _processor(sight: Sight) -> Finding:
 
 
 def _size(sight: Sight) -> Finding:
-    own, host = facts.fact(sight.own, "processor"), facts.fact(sight.host, "processor")
-    value = f"{own.get('online')} processors, {int(own.get('memory bytes', 0)) >> 20} MiB"
-    same = [name for name in ("online", "memory bytes") if own.get(name) == host.get(name)]
+    names = ("online", "memory bytes")
+    own, host = ([int(facts.fact(each, "processor", name)) for name in names] for each in (sight.own, sight.host))
+    value = f"{own[0]} processors, {own[1] >> 20} MiB"
+    same = [name for name, here, there in zip(names, own, host, strict=True) if here == there]
     if same:
         return Finding(probe="leaks.size", verdict=Verdict.OPEN, value=value, evidence=f"the host's: {', '.join(same)}")
     return Finding(probe="leaks.size", verdict=Verdict.BLOCKED, by=By.RUNTIME, value=value, evidence="not the host's")
@@ -303,113 +303,111 @@ def _environment(sight: Sight) -> Finding:
     )
 
 
-def _more_probes() -> tuple[Probe, ...]:
-    return (
-        Probe(
-            id="leaks.kernel_addresses",
-            title="addresses of the kernel's functions",
-            risk=Risk.MEDIUM,
-            why="what its randomization hides: exploits need them",
-            judge=_addresses,
-        ),
-        Probe(
-            id="leaks.processes",
-            title="processes of others",
-            risk=Risk.HIGH,
-            why="their command lines; targets of signals",
-            judge=_processes,
-        ),
-        Probe(
-            id="leaks.environments",
-            title="environments of others' processes",
-            risk=Risk.HIGH,
-            why="secrets in them",
-            judge=_environments,
-        ),
-        Probe(
-            id="leaks.token",
-            title="a token of the API",
-            risk=Risk.MEDIUM,
-            why="the rights of the pod's service account, for who gets into the pod",
-            judge=_token,
-            on_host=False,
-        ),
-        Probe(
-            id="leaks.environment",
-            title="its environment (names)",
-            risk=Risk.NONE,
-            why="addresses of services, and what the spec gives",
-            judge=_environment,
-            on_host=False,
-        ),
-        Probe(
-            id="leaks.host_paths",
-            title="paths of the host in mountinfo",
-            risk=Risk.LOW,
-            why="where to look, once there is a way",
-            judge=_host_paths,
-            on_host=False,
-        ),
-        Probe(
-            id="leaks.cgroup_path",
-            title="its cgroup's path on the host",
-            risk=Risk.LOW,
-            why="ids of pod and container; what release_agent needs",
-            judge=_cgroup_path,
-        ),
-        Probe(
-            id="leaks.cpuid",
-            title="the processor, asked directly",
-            risk=Risk.LOW,
-            why="no kernel can hide it without a virtual machine",
-            judge=_processor,
-        ),
-        Probe(
-            id="leaks.size",
-            title="the host's processors and memory",
-            risk=Risk.LOW,
-            why="how big the host is; programs choose their sizes by it",
-            judge=_size,
-        ),
-        Probe(
-            id="leaks.uptime",
-            title="since when the host is up",
-            risk=Risk.LOW,
-            why="which patches it cannot have; pods of one host know each other",
-            judge=_clock("leaks.uptime", "boot ms"),
-        ),
-        Probe(
-            id="leaks.monotonic",
-            title="the host's monotonic clock",
-            risk=Risk.LOW,
-            why="as the uptime",
-            judge=_clock("leaks.monotonic", "monotonic ms"),
-        ),
-        Probe(
-            id="leaks.network",
-            title="its network",
-            risk=Risk.NONE,
-            why="addresses and sockets that it sees",
-            judge=_neighbours,
-        ),
-        Probe(
-            id="leaks.reaches_pods",
-            title="other pods over the network",
-            risk=Risk.MEDIUM,
-            why="services that were not meant for it",
-            judge=_reaches("leaks.reaches_pods", ("NEIGHBOUR",)),
-            on_host=False,
-        ),
-        Probe(
-            id="leaks.reaches_node",
-            title="services of the host over the network",
-            risk=Risk.MEDIUM,
-            why="services that listen everywhere",
-            judge=_reaches("leaks.reaches_node", ("NODE",)),
-            on_host=False,
-        ),
-    )
-
+_MORE = (
+    Probe(
+        id="leaks.kernel_addresses",
+        title="addresses of the kernel's functions",
+        risk=Risk.MEDIUM,
+        why="what its randomization hides: exploits need them",
+        judge=_addresses,
+    ),
+    Probe(
+        id="leaks.processes",
+        title="processes of others",
+        risk=Risk.HIGH,
+        why="their command lines; targets of signals",
+        judge=_processes,
+    ),
+    Probe(
+        id="leaks.environments",
+        title="environments of others' processes",
+        risk=Risk.HIGH,
+        why="secrets in them",
+        judge=_environments,
+    ),
+    Probe(
+        id="leaks.token",
+        title="a token of the API",
+        risk=Risk.MEDIUM,
+        why="the rights of the pod's service account, for who gets into the pod",
+        judge=_token,
+        on_host=False,
+    ),
+    Probe(
+        id="leaks.environment",
+        title="its environment (names)",
+        risk=Risk.NONE,
+        why="addresses of services, and what the spec gives",
+        judge=_environment,
+        on_host=False,
+    ),
+    Probe(
+        id="leaks.host_paths",
+        title="paths of the host in mountinfo",
+        risk=Risk.LOW,
+        why="where to look, once there is a way",
+        judge=_host_paths,
+        on_host=False,
+    ),
+    Probe(
+        id="leaks.cgroup_path",
+        title="its cgroup's path on the host",
+        risk=Risk.LOW,
+        why="ids of pod and container; what release_agent needs",
+        judge=_cgroup_path,
+    ),
+    Probe(
+        id="leaks.cpuid",
+        title="the processor, asked directly",
+        risk=Risk.LOW,
+        why="no kernel can hide it without a virtual machine",
+        judge=_processor,
+    ),
+    Probe(
+        id="leaks.size",
+        title="the host's processors and memory",
+        risk=Risk.LOW,
+        why="how big the host is; programs choose their sizes by it",
+        judge=_size,
+    ),
+    Probe(
+        id="leaks.uptime",
+        title="since when the host is up",
+        risk=Risk.LOW,
+        why="which patches it cannot have; pods of one host know each other",
+        judge=_clock("leaks.uptime", "boot ms"),
+    ),
+    Probe(
+        id="leaks.monotonic",
+        title="the host's monotonic clock",
+        risk=Risk.LOW,
+        why="as the uptime",
+        judge=_clock("leaks.monotonic", "monotonic ms"),
+    ),
+    Probe(
+        id="leaks.network",
+        title="its network",
+        risk=Risk.NONE,
+        why="addresses and sockets that it sees",
+        judge=_neighbours,
+    ),
+    Probe(
+        id="leaks.reaches_pods",
+        title="other pods over the network",
+        risk=Risk.MEDIUM,
+        why="services that were not meant for it",
+        judge=_reaches("leaks.reaches_pods", ("NEIGHBOUR",)),
+        on_host=False,
+    ),
+    Probe(
+        id="leaks.reaches_node",
+        title="services of the host over the network",
+        risk=Risk.MEDIUM,
+        why="services that listen everywhere",
+        judge=_reaches("leaks.reaches_node", ("NODE",)),
+        on_host=False,
+    ),
+)
 
 GROUP = Group(
     name="leaks",
@@ -427,6 +425,6 @@ GROUP = Group(
     ),
     probes=(
         *(Probe(id=leak.id, title=leak.title, risk=leak.risk, why=leak.why, judge=leak.judge) for leak in LEAKS),
-        *_more_probes(),
+        *_MORE,
     ),
 )

@@ -30,64 +30,6 @@ _DANGEROUS = {
 }
 
 
-def probes() -> tuple[Probe, ...]:
-    """In the order in which somebody would ask."""
-    return (
-        Probe(
-            id="surface.seccomp",
-            title="no filter of system calls",
-            risk=Risk.MEDIUM,
-            why="every flaw in any system call of the kernel is in reach",
-            judge=_seccomp,
-        ),
-        Probe(
-            id="surface.no_new_privs",
-            title="privileges can be gained by running a file",
-            risk=Risk.LOW,
-            why="a file with the setuid bit, or with capabilities, gives more rights than the process has",
-            judge=_no_new_privs,
-        ),
-        Probe(
-            id="surface.lsm",
-            title="not confined by an LSM",
-            risk=Risk.LOW,
-            why="AppArmor or SELinux would hold after another wall has fallen",
-            judge=_lsm,
-        ),
-        *(
-            Probe(
-                id=f"surface.capability.{name.lower()}",
-                title=f"CAP_{name}",
-                risk=risk,
-                why=why,
-                judge=_capability(name),
-            )
-            for name, (risk, why) in _DANGEROUS.items()
-        ),
-        Probe(
-            id="surface.capabilities",
-            title="capabilities altogether",
-            risk=Risk.NONE,
-            why="each is a part of root's rights",
-            judge=_capabilities,
-        ),
-        Probe(
-            id="surface.bounding_set",
-            title="capabilities to be had by a file",
-            risk=Risk.NONE,
-            why="what a file may give that the process does not have",
-            judge=_bounding_set,
-        ),
-        Probe(
-            id="surface.limits",
-            title="limits of its processes (soft, hard; -1: none)",
-            risk=Risk.NONE,
-            why="what one process may use of the kernel's tables",
-            judge=_limits,
-        ),
-    )
-
-
 def _seccomp(sight: Sight) -> Finding:
     mode = facts.fact(sight.own, "identity", "status").get("Seccomp", "")
     change = "securityContext.seccompProfile.type: RuntimeDefault"
@@ -187,3 +129,59 @@ def _limits(sight: Sight) -> Finding:
     told = ", ".join(f"{name} {'/'.join(map(str, values))}" for name, values in limits.items())
     few = "/".join(map(str, limits.get("nofile", ["?"])))
     return Finding(probe="surface.limits", verdict=Verdict.MEASURED, value=f"nofile {few}", evidence=told)
+
+
+PROBES = (
+    Probe(
+        id="surface.seccomp",
+        title="no filter of system calls",
+        risk=Risk.MEDIUM,
+        why="every flaw in any system call of the kernel is in reach",
+        judge=_seccomp,
+    ),
+    Probe(
+        id="surface.no_new_privs",
+        title="privileges can be gained by running a file",
+        risk=Risk.LOW,
+        why="a file with the setuid bit, or with capabilities, gives more rights than the process has",
+        judge=_no_new_privs,
+    ),
+    Probe(
+        id="surface.lsm",
+        title="not confined by an LSM",
+        risk=Risk.LOW,
+        why="AppArmor or SELinux would hold after another wall has fallen",
+        judge=_lsm,
+    ),
+    *(
+        Probe(
+            id=f"surface.capability.{name.lower()}",
+            title=f"CAP_{name}",
+            risk=risk,
+            why=why,
+            judge=_capability(name),
+        )
+        for name, (risk, why) in _DANGEROUS.items()
+    ),
+    Probe(
+        id="surface.capabilities",
+        title="capabilities altogether",
+        risk=Risk.NONE,
+        why="each is a part of root's rights",
+        judge=_capabilities,
+    ),
+    Probe(
+        id="surface.bounding_set",
+        title="capabilities to be had by a file",
+        risk=Risk.NONE,
+        why="what a file may give that the process does not have",
+        judge=_bounding_set,
+    ),
+    Probe(
+        id="surface.limits",
+        title="limits of its processes (soft, hard; -1: none)",
+        risk=Risk.NONE,
+        why="what one process may use of the kernel's tables",
+        judge=_limits,
+    ),
+)

@@ -15,5 +15,5 @@ GROUP = Group(
         "filesystems",
         f"files={','.join(interfaces.SETTINGS)}",
     ),
-    probes=(*interfaces.probes(), *restrictions.probes(), *attempts.probes()),
+    probes=(*interfaces.PROBES, *restrictions.PROBES, *attempts.PROBES),
 )

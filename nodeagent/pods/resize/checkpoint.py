@@ -44,6 +44,9 @@ class Checkpoint(Generic[_Entry]):
         self._path = path
         self._decoder = msgspec.json.Decoder(dict[str, entry])  # type: ignore[valid-type]  # a type known at run time
         self._entries: dict[str, _Entry] = {}
+        self._texts: dict[
+            str, msgspec.Raw
+        ] = {}  # of the same: a file of many pods is written often, and few of them changed
         self._changes = 0  # made in memory
         self._saved = 0  # of them on the disk
         self._writing = asyncio.Lock()
@@ -63,6 +66,7 @@ class Checkpoint(Generic[_Entry]):
             if file.checksum != _checksum(bytes(file.pods)):
                 raise CorruptCheckpoint(self._path, "checkpoint is corrupted")
             self._entries = self._decoder.decode(file.pods)
+            self._texts = {uid: _text(entry) for uid, entry in self._entries.items()}
         except UNREADABLE as error:
             raise CorruptCheckpoint(self._path, f"checkpoint is corrupted: {error}") from error
 
@@ -75,10 +79,12 @@ class Checkpoint(Generic[_Entry]):
     def set(self, uid: str, entry: _Entry) -> None:
         if self._entries.get(uid) != entry:
             self._entries[uid] = entry
+            self._texts[uid] = _text(entry)
             self._changes += 1
 
     def remove(self, uid: str) -> None:
         if self._entries.pop(uid, None) is not None:
+            del self._texts[uid]
             self._changes += 1
 
     async def flush(self) -> None:
@@ -98,8 +104,12 @@ class Checkpoint(Generic[_Entry]):
             self._saved = self._changes
 
     def _encoded(self) -> bytes:
-        pods = msgspec.json.encode(self._entries, order="deterministic")
+        pods = msgspec.json.encode(self._texts, order="deterministic")
         return msgspec.json.encode(_File(version=VERSION, checksum=_checksum(pods), pods=msgspec.Raw(pods)))
+
+
+def _text(entry: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(entry, order="deterministic"))
 
 
 def _checksum(data: bytes) -> str:

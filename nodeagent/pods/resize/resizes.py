@@ -53,9 +53,6 @@ class _Charged:
             pod = charged_pod(pod, promised.containers)
         return cls(allocated, in_force, promised, pod)
 
-    def is_of(self, allocated: AgentPod, in_force: Actuated | None, promised: PodResources | None) -> bool:
-        return self.allocated is allocated and self.in_force is in_force and self.promised is promised
-
 
 class Resizes:
     """All methods belong to the event loop. `active`: the pods that hold resources, as allocated. `admit` checks a pod
@@ -134,19 +131,33 @@ class Resizes:
         self._charged.pop(uid, None)
         self._records.wake()
 
-    def as_charged(self, allocated: AgentPod) -> AgentPod:
-        """A pod as the admission of others counts it: nothing that is promised or still in force is given twice.
+    def as_charged(self, allocated: Iterable[AgentPod]) -> list[AgentPod]:
+        """Pods as the admission of others counts them: nothing that is promised or still in force is given twice.
 
-        Every new pod asks for every other, so an answer is kept for as long as what it is made of: all values, none changes.
+        Every new pod asks for all others, so an answer is kept for as long as what it is made of: all values, none changes.
         """
-        uid = allocated.uid
-        in_force, promised = self._records.actuated.get(uid), self._records.allocated.get(uid)
-        if promised is self._records.given.get(uid):
-            promised = None
-        known = self._charged.get(uid)
-        if known is None or not known.is_of(allocated, in_force, promised):
-            known = self._charged[uid] = _Charged.of(allocated, in_force, promised)
-        return known.pod
+        actuated, promises, given, charged = (
+            self._records.actuated,
+            self._records.allocated,
+            self._records.given,
+            self._charged,
+        )
+        found = []
+        for pod in allocated:
+            uid = pod.uid
+            in_force, promised = actuated.get(uid), promises.get(uid)
+            if promised is given.get(uid):
+                promised = None
+            known = charged.get(uid)
+            if (
+                known is None
+                or known.allocated is not pod
+                or known.in_force is not in_force
+                or known.promised is not promised
+            ):
+                known = charged[uid] = _Charged.of(pod, in_force, promised)
+            found.append(known.pod)
+        return found
 
     # -- deciding ----------------------------------------------------------------------------------------------------
 
@@ -192,7 +203,7 @@ class Resizes:
         agreed: list[tuple[AgentPod, PodResources]] = []
         for resize in in_order(self._resizes(active)):
             uid = resize.wanted.uid
-            others = [self.as_charged(pod) for other, pod in active.items() if other != uid]
+            others = self.as_charged(pod for other, pod in active.items() if other != uid)
             refused = decide(resize, others, self._rules, self._admit)
             if refused is not None:
                 self._put_off(resize, refused)

@@ -1,7 +1,7 @@
 """The pod's cgroup: it exists, with its limits, before anything of the pod runs."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import ClassVar, Protocol
 
@@ -15,7 +15,7 @@ from nodeagent.pods.translation.resources import HostLimits, pod_cgroup_limits
 from nodeagent.pods.translation.unheld import REASON, unheld_limits
 from nodeagent.podspec.kept_sum import KeptSum
 from nodeagent.podspec.pod import AgentPod, PodUID
-from nodeagent.podspec.qos import BEST_EFFORT, BURSTABLE, GUARANTEED, qos_class
+from nodeagent.podspec.qos import BURSTABLE, GUARANTEED, qos_class
 from runtimes.linux.cgroups.contract import CgroupError, CgroupLimits
 from runtimes.linux.cgroups.units import cpu_shares
 
@@ -50,7 +50,7 @@ class CgroupStep(Step):
         self,
         cgroups: PodCgroups,
         host: HostLimits,
-        active_pods: Callable[[], Iterable[AgentPod]],
+        active_pods: Callable[[], Sequence[AgentPod]],
         events: Events,
         exclusive_cpus: Callable[[PodUID], bool] = lambda uid: False,
     ) -> None:
@@ -59,7 +59,7 @@ class CgroupStep(Step):
         self._active_pods = active_pods
         self._events = events
         self._exclusive_cpus = exclusive_cpus
-        self._requests = {BURSTABLE: KeptSum(), GUARANTEED: KeptSum()}
+        self._burstable, self._guaranteed = KeptSum(_is_of(BURSTABLE)), KeptSum(_is_of(GUARANTEED))
         self._told: tuple[int, KeptMemory | None] | None = None
 
     @override
@@ -91,15 +91,18 @@ class CgroupStep(Step):
         await self._update_classes()
 
     async def _update_classes(self) -> None:
-        pods: dict[str, list[AgentPod]] = {BURSTABLE: [], GUARANTEED: [], BEST_EFFORT: []}
-        for pod in self._active_pods():
-            pods[qos_class(pod.spec, pod.status)].append(pod)
-        burstable, guaranteed = (self._requests[qos].of(pods[qos]) for qos in (BURSTABLE, GUARANTEED))
+        pods = self._active_pods()
+        burstable = self._burstable.of(pods)
         kept: KeptMemory | None = None
         if self._host.memory_qos is not None and self._host.memory_qos.tiered:
             some = math.ceil(burstable.get("memory", 0))
+            guaranteed = self._guaranteed.of(pods)
             kept = KeptMemory(node_bytes=some + math.ceil(guaranteed.get("memory", 0)), burstable_bytes=some)
         wanted = (cpu_shares(int(burstable.get("cpu", Fraction(0)) * 1000)), kept)
         if wanted != self._told:
             await self._cgroups.set_class_limits(*wanted)
             self._told = wanted
+
+
+def _is_of(qos: str) -> Callable[[AgentPod], bool]:
+    return lambda pod: qos_class(pod.spec, pod.status) == qos

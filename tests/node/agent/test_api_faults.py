@@ -2,8 +2,10 @@
 itself, and its requests stay few."""
 
 import contextlib
+import os
 import platform
 import time
+import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,21 +16,25 @@ import pytest
 from components import needs
 from faulty_api import FaultyAPI
 from joined_node import JoinedNode, joined_node, second_node
-from node_under_test import eventually, is_ready, pod_object, restart_count
+from node_under_test import eventually, free_port, is_ready, pod_object, restart_count
+from prometheus_client.parser import text_string_to_metric_families
 from small_disk import small_disk
 
-FAKE_TIME = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1"
+LIBRARIES = Path(f"/usr/lib/{platform.machine()}-linux-gnu")
+FAKE_TIME, FAKE_NAMES = str(LIBRARIES / "faketime" / "libfaketimeMT.so.1"), str(LIBRARIES / "libnss_wrapper.so")
+HOST = "api.faults.test"
 # of an agent with a dozen watches, all of which are cut at once
 BURST, PER_SECOND = 120, 12.0
 DISK_MEBIBYTES = 48
-# ten minutes: tests/unit/nodeagent/api/test_outages.py
+# Three of the longest back-offs of a hurried agent (tests/support/joined_node.py); of a real one they take minutes, and ten of
+# them are in tests/unit/nodeagent/api/test_outages.py.
 AWAY_SECONDS = 6
 
 pytestmark = [
     pytest.mark.node,
     pytest.mark.xdist_group("agent-api-faults"),
     pytest.mark.timeout(400),
-    needs(FAKE_TIME, "mkfs.ext4"),
+    needs(FAKE_TIME, FAKE_NAMES, "mkfs.ext4"),
 ]
 
 
@@ -39,17 +45,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node(folder: Path, demo_image: Path) -> Iterator[JoinedNode]:
-    """With a clock and a disk that tests can spoil, and a pod `steady` that must never notice anything."""
-    clock = (
-        *("env", f"LD_PRELOAD={FAKE_TIME}", f"FAKETIME_TIMESTAMP_FILE={folder / 'clock'}"),
+    """With a clock, a disk and names that tests can spoil, and a pod `steady` that must never notice anything."""
+    spoiled = (
+        *("env", f"LD_PRELOAD={FAKE_TIME}:{FAKE_NAMES}", f"FAKETIME_TIMESTAMP_FILE={folder / 'clock'}"),
         *("FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_CACHE_DURATION=1"),
+        *(f"NSS_WRAPPER_HOSTS={folder / 'hosts'}", "RES_OPTIONS=timeout:1 attempts:1"),
     )
     (folder / "clock").write_text("+0\n")
-    # the full disk is to be met by the agent itself, not by evictions
-    kubelet: dict[str, Any] = {"nodeLeaseDurationSeconds": 4, "evictionHard": {"memory.available": "1Mi"}}
+    name_leads_to(folder, "127.0.0.1")
+    kubelet: dict[str, Any] = {
+        "nodeLeaseDurationSeconds": 4,
+        "evictionHard": {"memory.available": "1Mi"},  # the full disk is to be met by the agent itself, not by evictions
+        "readOnlyPort": free_port(),  # metrics, also while nobody can be asked who may read them
+    }
     with (
         small_disk(folder, DISK_MEBIBYTES) as disk,
-        joined_node(folder, demo_image, disk=disk, inside=clock, **kubelet) as made,
+        joined_node(folder, demo_image, disk=disk, inside=spoiled, host=HOST, **kubelet) as made,
     ):
         made.start()
         made.apply(pod_object("steady", "sleep", "100000", nodeName=made.name))
@@ -63,11 +74,10 @@ def proxy(node: JoinedNode) -> Iterator[FaultyAPI]:
     request that is refused."""
     assert node.proxy is not None
     before, asked, began = node.pod("steady"), len(node.proxy.seen), time.monotonic()
-    logged = len(node.log())
+    logged, attempts = len(node.log()), counted(node, ATTEMPTS)
     yield node.proxy
     node.proxy.clear()
-    seconds, requests = time.monotonic() - began, len(node.proxy.seen) - asked
-    assert requests <= BURST + PER_SECOND * seconds
+    assert counted(node, ATTEMPTS) - attempts <= BURST + PER_SECOND * (time.monotonic() - began)
     # the API lets nodes do what kubelets may, and no more; a pod that it has lost meanwhile gets no token
     refused = [each for each in node.proxy.seen[asked:] if each.code == 403 and each.resource != "serviceaccounts"]
     assert refused == []
@@ -76,6 +86,29 @@ def proxy(node: JoinedNode) -> Iterator[FaultyAPI]:
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["containerStatuses"] == before["status"]["containerStatuses"]
     assert node.log()[logged:].split("Traceback")[1:] == []
+
+
+# answered or not: also those that found nobody, or no address
+ATTEMPTS, LOOKUPS = "rest_client_requests_total", "rest_client_dns_resolution_duration_seconds_count"
+
+
+def counted(node: JoinedNode, name: str) -> float:
+    """A metric of the agent, all series together."""
+    with urllib.request.urlopen(
+        f"http://127.0.0.1:{node.config['kubelet']['readOnlyPort']}/metrics", timeout=30
+    ) as page:
+        families = text_string_to_metric_families(page.read().decode())
+    return sum(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+def name_leads_to(folder: Path, address: str) -> None:
+    """From now on; to nothing if empty. Of the times of the file whole seconds count."""
+    hosts = folder / "hosts"
+    last = hosts.stat().st_mtime if hosts.exists() else 0.0
+    fresh = folder / "hosts.fresh"
+    fresh.write_text(f"{address} {HOST}\n" if address else "")
+    os.utime(fresh, (last + 2, last + 2))
+    fresh.replace(hosts)
 
 
 def told(node: JoinedNode, name: str, script: str, **spec: Any) -> dict[str, Any]:
@@ -141,6 +174,59 @@ def test_credentials_that_are_revoked_and_replaced(node: JoinedNode, proxy: Faul
     assert "containerStatuses" not in node.pod("later")["status"]
     proxy.hand_out_token()
     node.running("later")
+
+
+def test_a_certificate_that_expires(node: JoinedNode, proxy: FaultyAPI) -> None:
+    """Nobody talks to the agent any more: with the one that follows in the same files it goes on, without a restart."""
+    pod = told(node, "certified", "exit 6", restartPolicy="Never")
+    begin = len(node.log())
+    proxy.go_away()  # or else the agent has the time to tell by what it has read before
+    proxy.let_certificate_expire()
+    eventually(lambda: "client certificate changed" in node.log()[begin:], "it is the agent's")
+    proxy.come_back()
+    attempts = counted(node, ATTEMPTS)
+    tell(node, pod)
+    eventually(lambda: counted(node, ATTEMPTS) >= attempts + 10, "it tries")
+    assert has_ended(node.pod("certified")) == ""
+    proxy.hand_out_certificate()
+    assert has_ended(node.pod_when("certified", has_ended)) == "6"
+
+
+def test_a_cluster_ca_that_is_rotated(node: JoinedNode, proxy: FaultyAPI) -> None:
+    """The agent believes nobody until the file has the other authority: then it goes on, without a restart."""
+    pod = told(node, "believes", "exit 7", restartPolicy="Never")
+    proxy.rotate_authority()
+    attempts = counted(node, ATTEMPTS)
+    tell(node, pod)
+    eventually(lambda: counted(node, ATTEMPTS) >= attempts + 10, "it tries")
+    assert has_ended(node.pod("believes")) == ""
+    proxy.hand_out_authority()
+    assert has_ended(node.pod_when("believes", has_ended)) == "7"
+
+
+def test_watches_that_stop_without_an_end(node: JoinedNode, proxy: FaultyAPI) -> None:
+    """The connections stand and nothing comes: they are given up, and watching goes on where it was, without a list."""
+    eventually(lambda: proxy.is_watched("pods"), "the pods are watched")
+    asked = len(proxy.seen)
+    proxy.stall_watches()
+    node.apply(pod_object("unseen", "sleep", "100000", nodeName=node.name))
+    node.running("unseen")
+    forms = {each.form for each in proxy.seen[asked:] if each.resource == "pods" and not each.name}
+    assert forms == {"watch"}
+
+
+def test_a_name_that_does_not_resolve(node: JoinedNode, proxy: FaultyAPI, folder: Path) -> None:
+    """For a time it leads nowhere, then somewhere else: name servers are asked again, and what has ended meanwhile is told."""
+    pod = told(node, "named", "exit 4", restartPolicy="Never")
+    name_leads_to(folder, "")
+    proxy.go_away()
+    lookups = counted(node, LOOKUPS)
+    tell(node, pod)
+    eventually(lambda: counted(node, LOOKUPS) >= lookups + 10, "it asks for the name")
+    proxy.come_back("127.0.0.2")
+    assert has_ended(node.pod("named")) == ""
+    name_leads_to(folder, "127.0.0.2")
+    assert has_ended(node.pod_when("named", has_ended)) == "4"
 
 
 def test_an_api_that_comes_back_from_a_backup(node: JoinedNode, proxy: FaultyAPI, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """In a kubelet's place on a machine as kubeadm leaves it: its unit, files, ports and paths, and another program."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from components import needs
-from kubeadm_machine import KubeadmMachine, kubeadm_machine
+from kubeadm_machine import MAX_PODS, KubeadmMachine, kubeadm_machine
 from node_under_test import DEMO_IMAGE, eventually
 
 pytestmark = [pytest.mark.node, needs("containerd"), pytest.mark.timeout(300)]
@@ -75,7 +76,8 @@ def ready(found: dict[str, Any]) -> bool:
 
 def test_kubeadm_join(machine: KubeadmMachine) -> None:
     """From the bootstrap kubeconfig alone: /healthz on 10248, the client certificate and kubelet.conf, the serving certificate,
-    the node Ready with its labels, and a static pod of a control plane on containerd, with its mirror in the API."""
+    the node Ready with its labels, and a static pod of a control plane on containerd, with its mirror in the API. The runtime is
+    that of config.yaml; instance-config.yaml beside it is kubeadm's, and no configuration."""
     machine.write("/etc/kubernetes/manifests/kube-apiserver.yaml", yaml.safe_dump(control_plane("kube-apiserver")))
     machine.start()
     eventually(lambda: healthy(machine), "/healthz is ok")
@@ -87,6 +89,7 @@ def test_kubeadm_join(machine: KubeadmMachine) -> None:
     assert len(machine.runtime.tasks()) == 2  # its container, and the sandbox's
     node = machine.get("node", machine.name)
     assert node["metadata"]["labels"]["disk"] == "ssd"
+    assert node["status"]["capacity"]["pods"] == str(MAX_PODS)
     assert node["status"]["nodeInfo"]["kubeletVersion"] == "v1.36.0"
     kubeconfig = yaml.safe_load(machine.run("cat", "/etc/kubernetes/kubelet.conf"))
     current = "/var/lib/kubelet/pki/kubelet-client-current.pem"
@@ -103,7 +106,8 @@ def test_kubeadm_join(machine: KubeadmMachine) -> None:
 
 
 def test_a_kubelet_that_starts_again(machine: KubeadmMachine) -> None:
-    """SIGTERM ends it with 0 and leaves the containers; the next one needs no bootstrap, and goes on with them."""
+    """SIGTERM ends it with 0 and leaves the containers; the next one needs no bootstrap, and goes on with them. SIGHUP is not
+    caught, as by a kubelet: it ends it by the signal, and leaves them, too."""
     before = sorted(machine.runtime.tasks())
     assert machine.stop() == 0
     machine.run("rm", "/etc/kubernetes/bootstrap-kubelet.conf")  # as kubeadm does when it has joined
@@ -112,4 +116,6 @@ def test_a_kubelet_that_starts_again(machine: KubeadmMachine) -> None:
     eventually(lambda: healthy(machine), "/healthz is ok")
     eventually(lambda: "is up" in machine.log()[begin:], "up")
     assert "asking for a client certificate" not in machine.log()[begin:]
+    assert sorted(machine.runtime.tasks()) == before
+    assert machine.stop(signal.SIGHUP) == -signal.SIGHUP
     assert sorted(machine.runtime.tasks()) == before

@@ -136,6 +136,7 @@ def surroundings(words: tuple[str, ...], folder: Path) -> dict[str, str]:
         ("check",): ("config", "root-dir", "state-dir"),
         ("runtime", "serve"): ("config", "state-dir", "run-dir", "listen"),
         ("hollow",): ("kubeconfig",),
+        ("isolation",): ("config", "profile"),  # a profile that is not there: nothing is evaluated
     }.get(words, ("state-dir",))
     good = {name: str(folder / "made" / name) for name in options}
     if "kubeconfig" in good:
@@ -181,7 +182,7 @@ def test_bad_values(cli: CommandLine, folder: Path, words: tuple[str, ...], para
             rest = ["--", value]
         answer = cli.run(*words, *(f"--{option}={text}" for option, text in good.items()), *rest)
         assert_is_told(answer, f"nodeagent {' '.join(words)} {rest[0]!r}")
-        if words in (("run",), ("runtime", "serve"), ("hollow",)):
+        if words in (("run",), ("runtime", "serve"), ("hollow",), ("isolation",)):
             assert answer.status != 0, "it ran"
         if value == "" and is_path(parameter):
             assert (answer.status, answer.out) == (2, ""), answer

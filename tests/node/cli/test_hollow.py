@@ -41,6 +41,15 @@ def kubectl(api: ApiServer, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+def refused(api: ApiServer, *arguments: str) -> str:
+    """What kubectl says of it."""
+    done = subprocess.run(
+        ["kubectl", f"--kubeconfig={api.kubeconfig}", *arguments], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
 def names(api: ApiServer, kind: str, *arguments: str) -> list[str]:
     return sorted(item["metadata"]["name"] for item in kubectl(api, "get", kind, *arguments)["items"])
 
@@ -79,7 +88,8 @@ def fleet(api: ApiServer, report: Path, phase: str, *arguments: str) -> "Iterato
 
 def test_a_fleet_is_nodes_with_pods_and_goes_again(api: ApiServer, tmp_path: Path) -> None:
     """Each node is Ready, has its lease and its own pods, which run; it spoke to the API with a node's rights and was refused
-    nothing. The sandboxes that fail are those of the seed. When it is told to go, all of it goes; what others have made stays."""
+    nothing. The sandboxes that fail are those of the seed. Who wants into a pod reads why there is nothing. When it is told to
+    go, all of it goes; what others have made stays."""
     api.request("POST", "/api/v1/nodes", {"metadata": {"name": "other-0"}})
     report = tmp_path / "report"
     with fleet(api, report, "pods", "--nodes=3", "--pods-per-node=4", "--name=f", "--seed=7", "--failures=0.3", *QUICK):
@@ -100,6 +110,8 @@ def test_a_fleet_is_nodes_with_pods_and_goes_again(api: ApiServer, tmp_path: Pat
             if Chance(f"7/f-{node}").share("sandbox fails", "default", f"f-{node}-{pod}", 0) < 0.3
         }
         assert failed
+        for asked in (("logs", "f-0-0"), ("exec", "f-0-0", "--", "ls")):
+            assert "one of a fleet of `nodeagent hollow`, runs nothing, and " in refused(api, *asked)
     assert samples(report)["end"]["failed"] == {}
     left = (
         names(api, "nodes"),
@@ -113,9 +125,9 @@ def test_a_fleet_is_nodes_with_pods_and_goes_again(api: ApiServer, tmp_path: Pat
 def test_a_fleet_takes_no_node_that_is_another_s(api: ApiServer) -> None:
     """One line, status 2, and nothing is touched."""
     api.request("POST", "/api/v1/nodes", {"metadata": {"name": "other-0"}})
-    refused = subprocess.run(command(api, "--name=other"), capture_output=True, text=True, timeout=60)
-    told = [line for line in refused.stderr.splitlines() if " WARNING " not in line]
-    assert (refused.returncode, len(told)) == (2, 1), refused.stderr
+    done = subprocess.run(command(api, "--name=other"), capture_output=True, text=True, timeout=60)
+    told = [line for line in done.stderr.splitlines() if " WARNING " not in line]
+    assert (done.returncode, len(told)) == (2, 1), done.stderr
     assert "node other-0 is there already" in told[0]
     assert names(api, "nodes") == ["other-0"]
 

@@ -31,14 +31,11 @@ def network_implementation(tmp_path_factory: pytest.TempPathFactory) -> Implemen
     )
 
 
-def program_folder(folder: Path) -> Path:
-    """A folder with the program, as pip makes it."""
+def program_folder(folder: Path, site: Path = Path(__file__).parents[3]) -> Path:
+    """A folder with the program, as pip makes it of what is in `site`."""
     folder.mkdir()
     program = folder / TYPE
-    repository = Path(__file__).parents[3]
-    text = (
-        f"import sys\nsys.path.insert(0, {str(repository)!r})\nfrom cni.native.protocol import main\nsys.exit(main())\n"
-    )
+    text = f"import sys\nsys.path.insert(0, {str(site)!r})\nfrom cni.native.protocol import main\nsys.exit(main())\n"
     program.write_text(f"#!{sys.executable}\n{text}")
     program.chmod(0o755)
     return folder

@@ -20,7 +20,7 @@ def checks() -> dict[str, ast.AsyncFunctionDef]:
 
 
 def test_ids_are_those_of_the_facts() -> None:
-    """Each check has one of its own, of the table in docs/facts/network.md 8; of each without one docs/testing-cni.md says why."""
+    """Each check has one of its own, of the table in docs/facts/network.md 8; of a row without docs/testing-cni.md says why."""
     table = set(re.findall(r"^\| ([A-Z]\d+) \|", (REPO / "docs/facts/network.md").read_text(), re.MULTILINE))
     ids = Counter(check_id(name) for name in checks())
     assert {name: number for name, number in ids.items() if number > 1} == {}

@@ -1,6 +1,7 @@
 """The typed client against a server that answers, fails and drops as scripted."""
 
 import asyncio
+import json
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ from typing import Any
 import pytest
 from lightkube.models.core_v1 import ConfigMap, Node, Pod, ServiceAccount
 from lightkube.models.meta_v1 import ObjectMeta
+from typing_extensions import override
 
 from nodeagent.api import errors
 from nodeagent.api.client import MAX_IN_FLIGHT, ApiClient, EventType, PatchType
 from nodeagent.api.credentials import StaticToken, TokenFile
 from nodeagent.api.errors import Fault
+from nodeagent.api.kubeconfig import Connection
+from nodeagent.api.observers import Unobserved
 from nodeagent.api.transport import Transport
 
 
@@ -175,6 +179,65 @@ async def test_retry_after_is_kept(make: Any, script: Any, client: ApiClient, na
     script.answer(make.config_map("a", 1))
     await client.get(ConfigMap, "a", "ns")
     assert naps.seconds == [2.0, 1.0]
+
+
+class Told(Unobserved):
+    """What was told, in order; times left out."""
+
+    def __init__(self) -> None:
+        self.of: list[tuple[Any, ...]] = []
+
+    @override
+    def waited(self, verb: str, seconds: float) -> None:
+        self.of.append(("waited", verb))
+
+    @override
+    def answered(self, verb: str, code: str) -> None:
+        self.of.append(("answered", verb, code))
+
+    @override
+    def retried(self, verb: str, code: str) -> None:
+        self.of.append(("retried", verb, code))
+
+    @override
+    def received(self, verb: str, size_bytes: int) -> None:
+        self.of.append(("received", verb, size_bytes))
+
+    @override
+    def ended(self, verb: str, seconds: float, sent_bytes: int) -> None:
+        self.of.append(("ended", verb, sent_bytes))
+
+    @override
+    def resolved(self, host: str, seconds: float) -> None:
+        self.of.append(("resolved", host))
+
+
+async def test_what_is_told_of_calls(script: Any, naps: Any, make: Any) -> None:
+    """Of a call: its turn, each attempt, that it was another one, how much came, and once that it is over. Of a watch: its
+    answer. A client without a limit has no turn; the name is asked for once for what is done together."""
+    told = Told()
+    url = script.url.replace("127.0.0.1", "localhost")
+    script.answer(make.failure(429, "TooManyRequests"), 429, {"Retry-After": "2"})
+    script.answer(b"{}")
+    script.answer(b"{}")
+    script.watch(end="clean")
+    transport = Transport(Connection(server=url), observer=told)
+    async with ApiClient(transport, sleep=naps) as client:
+        await client.request("PATCH", "/a", b"{ }")
+        patch, told.of = told.of, []
+        await client.sharing(qps=-1, burst=1).request("GET", "/a")
+        assert [event async for event in client.watch(ConfigMap, timeout_seconds=1)] == []
+    size = len(json.dumps(make.failure(429, "TooManyRequests")))
+    assert patch == [
+        *(("waited", "PATCH"), ("resolved", "localhost"), ("answered", "PATCH", "429"), ("received", "PATCH", size)),
+        *(("answered", "PATCH", "200"), ("retried", "PATCH", "200"), ("received", "PATCH", 2), ("ended", "PATCH", 3)),
+    ]
+    assert told.of == [
+        ("answered", "GET", "200"),
+        ("received", "GET", 2),
+        ("ended", "GET", 0),
+        ("answered", "GET", "200"),
+    ]
 
 
 async def test_retries_end_after_ten(make: Any, script: Any, client: ApiClient, naps: Any) -> None:

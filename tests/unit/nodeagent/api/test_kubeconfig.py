@@ -11,11 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from typing_extensions import override
 
 from nodeagent.api import kubeconfig
+from nodeagent.api.certificates import self_signed
 from nodeagent.api.credentials import Certificate, CertificateFiles, CredentialsError, TokenFile
 from nodeagent.api.exec_plugin import ExecCredentials, ExecPlugin
 from nodeagent.api.kubeconfig import KubeconfigError
+from nodeagent.api.observers import Unobserved
 
 
 def b64(text: str) -> str:
@@ -61,7 +65,7 @@ async def test_relative_files(tmp_path: Path) -> None:
     user = {"client-certificate": "crt", "client-key": "key", "tokenFile": "tok", "token": "old"}
     file.write_text(yaml.safe_dump(document({"certificate-authority": "ca"}, user)))
     found = kubeconfig.load(file)
-    assert found.ca_pem == b"ca\n"
+    assert (found.ca_pem, found.ca_file) == (None, tmp_path / "ca")
     assert await found.credentials.certificate() == Certificate(b"crt\n", b"key\n")
     assert await found.credentials.authorization() == "Bearer tok"
 
@@ -110,6 +114,7 @@ def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"server": "https://x:port"}, None, "is not a URL"),
         ({"certificate-authority-data": "%%"}, None, "certificate-authority-data is not base64"),
         ({"certificate-authority": "/nope"}, None, "certificate-authority: /nope: No such file"),
+        ({"certificate-authority": "/dev/null"}, None, "certificate-authority: /dev/null is empty"),
         (
             {"certificate-authority-data": b64("x"), "insecure-skip-tls-verify": True},
             None,
@@ -173,11 +178,15 @@ async def test_in_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplo
     for name, text in (("token", "t\n"), ("ca.crt", "CA"), ("namespace", "kube-system")):
         (tmp_path / name).write_text(text)
     found = kubeconfig.load(tmp_path)
-    assert (found.server, found.namespace, found.ca_pem) == ("https://[fd00::1]:443", "kube-system", b"CA")
+    assert (found.server, found.namespace, found.ca_file) == (
+        "https://[fd00::1]:443",
+        "kube-system",
+        tmp_path / "ca.crt",
+    )
     assert await found.credentials.authorization() == "Bearer t"
     assert not caplog.messages
     (tmp_path / "ca.crt").unlink()
-    assert kubeconfig.load(tmp_path).ca_pem is None
+    assert kubeconfig.load(tmp_path).ca_file is None
     assert "this machine's own authorities" in caplog.text
 
 
@@ -300,3 +309,56 @@ async def test_missing_exec_plugin_shows_the_hint() -> None:
     missing = ExecPlugin(command="/nope", api_version="client.authentication.k8s.io/v1", install_hint="get it at x")
     with pytest.raises(CredentialsError, match="get it at x"):
         await ExecCredentials(missing).authorization()
+
+
+GIVING_CERTIFICATES = """
+import json, os, pathlib, sys
+file = pathlib.Path(os.environ["PEM"])
+if not file.exists():
+    sys.exit(3)
+pem = file.read_text()
+status = {"clientCertificateData": pem, "clientKeyData": pem}
+print(json.dumps({"kind": "ExecCredential", "apiVersion": "client.authentication.k8s.io/v1", "status": status}))
+"""
+
+
+class PluginTold(Unobserved):
+    def __init__(self) -> None:
+        self.of: list[Any] = []
+
+    @override
+    def called(self, code: int, status: str) -> None:
+        self.of.append((code, status))
+
+    @override
+    def has_certificate(self, ends_at: datetime | None) -> None:
+        self.of.append(ends_at)
+
+    @override
+    def replaced_certificate(self, age_seconds: float) -> None:
+        self.of.append(age_seconds)
+
+
+async def test_what_is_told_of_exec_plugins(tmp_path: Path) -> None:
+    """How each call came out, when the certificate ends, and how long the one before has lived."""
+    told, began = PluginTold(), datetime(2026, 1, 1, tzinfo=UTC)
+    pem = tmp_path / "pem"
+    made = plugin(tmp_path, GIVING_CERTIFICATES, env=(("PEM", str(pem)),))
+    source = ExecCredentials(made, observer=told, now=lambda: began + timedelta(hours=1))
+    with pytest.raises(CredentialsError):
+        await source.certificate()
+    ends, ages = [], []
+    for start in (began, began + timedelta(minutes=10)):
+        chain, _ = self_signed("n", (), start)
+        pem.write_bytes(chain)
+        certificate = x509.load_pem_x509_certificate(chain)
+        ends.append(certificate.not_valid_after_utc)
+        ages.append((began + timedelta(hours=1) - certificate.not_valid_before_utc).total_seconds())
+        source.rejected(None)
+        await source.certificate()
+    missing = ExecCredentials(dataclasses.replace(made, command="/no/such/program"), observer=told)
+    with pytest.raises(CredentialsError):
+        await missing.certificate()
+    fine = (0, "no_error")
+    failed, absent = (3, "plugin_execution_error"), (1, "plugin_not_found_error")
+    assert told.of == [failed, fine, ends[0], fine, ends[1], ages[0], absent]

@@ -9,6 +9,10 @@ def test_the_table() -> None:
     assert GATES["NodeSwap"] == GATES["UserNamespacesSupport"] == Gate(Stage.GA, True, locked=True)
     assert GATES["PodLevelResources"] == Gate(Stage.BETA, True)
     assert GATES["MemoryQoS"] == GATES["EventedPLEG"] == Gate(Stage.ALPHA, False)
+    assert GATES["NodeLogQuery"] == GATES["KubeletFineGrainedAuthz"] == Gate(Stage.GA, True, locked=True)
+    assert GATES["DRAPrioritizedList"] == Gate(Stage.GA, True)
+    assert GATES["ConstrainedImpersonation"] == GATES["WatchListClient"] == Gate(Stage.BETA, True)
+    assert GATES["MaxUnavailableStatefulSet"] == Gate(Stage.BETA, False)
     assert GATES["ChangeContainerStatusOnKubeletRestart"] == Gate(Stage.DEPRECATED, False)
 
 
@@ -53,16 +57,17 @@ def test_known() -> None:
 
 def test_acted_on() -> None:
     """Each gate that the code reads, with its stage; open as it is set, else as it is by default."""
-    told = acted_on(KubeletConfiguration(featureGates={"MemoryQoS": True, "NodeLogQuery": False, "EventedPLEG": True}))
+    told = acted_on(
+        KubeletConfiguration(featureGates={"MemoryQoS": True, "ComponentFlagz": False, "EventedPLEG": True})
+    )
     assert told == [
         ("CPUManagerPolicyAlphaOptions", "ALPHA", False),
-        ("ComponentFlagz", "BETA", True),
+        ("ComponentFlagz", "BETA", False),
         ("ComponentStatusz", "BETA", True),
         ("ContainerCheckpoint", "BETA", True),
         ("KubeletCrashLoopBackOffMax", "BETA", True),
         ("KubeletEnsureSecretPulledImages", "BETA", True),
         ("MemoryQoS", "ALPHA", True),
-        ("NodeLogQuery", "", False),
         ("PodLevelResources", "BETA", True),
         ("PodLogsQuerySplitStreams", "ALPHA", False),
         ("ReduceDefaultCrashLoopBackOffDecay", "ALPHA", False),

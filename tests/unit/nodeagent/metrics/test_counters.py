@@ -1,5 +1,7 @@
 """Counters of single subjects: names, labels, and what counts as what."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from agent_pods import agent_pod
 from prometheus_client import CollectorRegistry
@@ -10,6 +12,7 @@ from nodeagent.metrics.build import BuildInfo
 from nodeagent.metrics.csi import CSIMetrics
 from nodeagent.metrics.dra import ClaimsInUse, DRAMetrics
 from nodeagent.metrics.eviction import EvictionMetrics
+from nodeagent.metrics.exec_plugin import ExecPluginMetrics
 from nodeagent.metrics.images import ImageMetrics, size_name
 from nodeagent.metrics.requests import RequestMetrics, told_path
 from nodeagent.metrics.volumes import VolumeMetrics, VolumesMounted
@@ -97,15 +100,48 @@ def test_requests(registry: CollectorRegistry) -> None:
     assert value("kubelet_http_requests_duration_seconds_count", labels) == 1
 
 
-def test_requests_to_the_api(registry: CollectorRegistry) -> None:
-    """By answer."""
-    metrics = ApiRequestMetrics(registry)
-    metrics.answered("GET", "127.0.0.1:6443", "200", 0.5)
-    metrics.answered("GET", "127.0.0.1:6443", "<error>", 0.5)
-    labels = {"code": "<error>", "method": "GET", "host": "127.0.0.1:6443"}
-    assert registry.get_sample_value("rest_client_requests_total", labels) == 1
-    labels = {"verb": "GET", "host": "127.0.0.1:6443"}
-    assert registry.get_sample_value("rest_client_request_duration_seconds_sum", labels) == 1
+def test_calls_of_the_api(registry: CollectorRegistry) -> None:
+    """By answer and by verb, each of them as upstream has it."""
+    host = "127.0.0.1:6443"
+    metrics = ApiRequestMetrics(registry, host)
+    metrics.waited("GET", 0.25)
+    metrics.answered("GET", "429")
+    metrics.answered("GET", "<error>")
+    metrics.retried("GET", "<error>")
+    metrics.received("GET", 300)
+    metrics.ended("GET", 0.5, 0)
+    metrics.resolved("api.example", 0.125)
+    counted = {"code": "<error>", "host": host}
+    assert value_of(registry, "rest_client_requests_total", method="GET", **counted) == 1
+    assert value_of(registry, "rest_client_request_retries_total", verb="GET", **counted) == 1
+    sums = {
+        name: value_of(registry, f"rest_client_{name}_sum", verb="GET", host=host)
+        for name in (
+            *("rate_limiter_duration_seconds", "request_duration_seconds"),
+            *("request_size_bytes", "response_size_bytes"),
+        )
+    }
+    assert list(sums.values()) == [0.25, 0.5, 0, 300]
+    assert value_of(registry, "rest_client_dns_resolution_duration_seconds_sum", host="api.example") == 0.125
+
+
+def test_credential_plugins(registry: CollectorRegistry) -> None:
+    """Without a certificate there is no end; with one it is counted down."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    metrics = ExecPluginMetrics(registry, lambda: now)
+    assert value_of(registry, "rest_client_exec_plugin_ttl_seconds") == float("inf")
+    metrics.called(3, "plugin_execution_error")
+    metrics.has_certificate(now + timedelta(seconds=60))
+    metrics.replaced_certificate(7200.0)
+    called = {"code": "3", "call_status": "plugin_execution_error"}
+    assert value_of(registry, "rest_client_exec_plugin_call_total", **called) == 1
+    assert value_of(registry, "rest_client_exec_plugin_ttl_seconds") == 60
+    ages = "rest_client_exec_plugin_certificate_rotation_age_bucket"
+    assert [value_of(registry, ages, le=each) for each in ("3600.0", "14400.0")] == [0, 1]
+
+
+def value_of(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    return registry.get_sample_value(name, labels)
 
 
 def test_volumes(registry: CollectorRegistry) -> None:

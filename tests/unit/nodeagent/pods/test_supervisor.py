@@ -341,6 +341,27 @@ async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
     assert ended.exitCode == 143
 
 
+async def test_while_it_holds_resources_it_is_active(tasks: Any) -> None:
+    """15.2: as it is wanted now; also while it ends. One that was refused, or had ended before the agent started, holds none."""
+    world = World()
+    world.run_container(cri.CONTAINER_RUNNING)
+    ended = dataclasses.replace(make_pod(), status=PodStatus(phase="Failed"))
+    refused = StartFailure(reason="OutOfcpu", message="no room")
+    assert supervise(world, ended).active is supervise(world, make_pod(), rejected=refused).active is None
+    supervisor, newer = supervise(world, make_pod()), make_pod()
+    supervisor.update(Desired(pod=newer))
+    assert supervisor.active is newer
+    tasks(supervisor)
+    await settle()
+    world.stop_gate = asyncio.Event()
+    supervisor.update(Desired(pod=dataclasses.replace(deleted(make_pod()), status=PodStatus(phase="Failed"))))
+    await settle()
+    assert (supervisor.stage, supervisor.active) == (PodStage.TERMINATING, supervisor.desired.pod)
+    world.stop_gate.set()
+    await settle()
+    assert (supervisor.stage, supervisor.active) == (PodStage.FINISHED, None)
+
+
 async def test_what_is_being_removed_is_not_looked_at_for_each_piece(tasks: Any) -> None:
     """Changes in the runtime while a pod is stopped bring a look each, while all of it is removed none."""
     looks = 0

@@ -34,6 +34,15 @@ def test_it_is_the_sum_whatever_has_changed() -> None:
     assert nonzero(kept.of([])) == {}
 
 
+def test_some_do_not_count() -> None:
+    """Nor do they when they go, or come again as another object."""
+    kept = KeptSum(lambda each: each.uid != "1")
+    pods = [pod(0, cpu="1"), pod(1, cpu="2"), pod(2, cpu="4")]
+    assert nonzero(kept.of(pods)) == {"cpu": 5}
+    assert nonzero(kept.of([pods[0], pod(1, cpu="8")])) == {"cpu": 1}
+    assert nonzero(kept.of([])) == {}
+
+
 def test_it_is_told_only_of_what_changes() -> None:
     """Each pod is added once, however often the sum is asked for and whoever comes."""
     added: list[object] = []

@@ -1,14 +1,17 @@
 """What a collector gets of a pod's way."""
 
 import asyncio
+import contextlib
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from configured import config
 from otlp_collector import Collector, collector
@@ -21,6 +24,10 @@ from nodeagent.tracing import otlp
 from nodeagent.tracing.otlp import OTLPTracer, Traces
 from nodeagent.tracing.tracer import NO_TRACES
 from proto import cri_pb2 as cri
+from runtimes.cri.factory import cri_runtime
+from runtimes.errors import NotFound
+from runtimes.plugins import factories
+from runtimes.trace_context import TRACE_HEADERS
 
 UID = PodUID("uid-1")
 
@@ -35,13 +42,32 @@ def tracer(endpoint: str, per_million: int = 1_000_000) -> OTLPTracer:
     return OTLPTracer(Traces(endpoint=endpoint, per_million=per_million, node_name="n"))
 
 
+@contextlib.asynccontextmanager
+async def version_server(socket: Path, answer: Any) -> AsyncIterator[None]:
+    """A CRI server that has this verb alone."""
+    verb = grpc.unary_unary_rpc_method_handler(
+        answer, cri.VersionRequest.FromString, lambda message: message.SerializeToString()
+    )
+    server = grpc.aio.server()
+    service = grpc.method_handlers_generic_handler("runtime.v1.RuntimeService", {"Version": verb})
+    server.add_generic_rpc_handlers((service,))
+    server.add_insecure_port(f"unix://{socket}")
+    await server.start()
+    try:
+        yield
+    finally:
+        await server.stop(None)
+
+
 async def a_way(made: OTLPTracer) -> None:
     """A pass with two steps side by side, one of which calls a runtime, and one of which fails."""
     runs = StepRuns(tracer=made)
 
     async def sandbox() -> None:
-        made.call("run_pod_sandbox", cri.RunPodSandboxRequest(), 0.25, False)
-        made.call("pull_image", cri.PullImageRequest(), 0.0, True)
+        with made.call("run_pod_sandbox", cri.RunPodSandboxRequest()):
+            pass
+        with contextlib.suppress(NotFound), made.call("pull_image", cri.PullImageRequest()):
+            raise NotFound("no such image")
 
     async def volumes() -> None:
         raise ValueError("no such disk")
@@ -65,8 +91,8 @@ async def test_the_steps_and_calls_of_a_pass_are_one_trace(collecting: Collector
     ran = collecting.child(sandbox, "runtime.v1.RuntimeService/RunPodSandbox")
     pulled = collecting.child(sandbox, "runtime.v1.ImageService/PullImage")
     assert ran is not None and pulled is not None
-    assert (ran.failed, pulled.failed) == (False, True)
-    assert ran.ended - ran.began == 250_000_000
+    assert (ran.failed, pulled.failed, pulled.message) == (False, True, "NotFound: no such image")
+    assert sandbox.began <= ran.began <= ran.ended <= pulled.began <= pulled.ended <= sandbox.ended
     assert ran.attributes == {
         "rpc.system": "grpc",
         "rpc.service": "runtime.v1.RuntimeService",
@@ -79,7 +105,8 @@ async def test_the_steps_and_calls_of_a_pass_are_one_trace(collecting: Collector
 async def test_calls_that_no_pod_asked_for_are_no_traces(collecting: Collector) -> None:
     """A runtime is looked at every few seconds."""
     made = tracer(collecting.endpoint)
-    made.call("status", cri.StatusRequest(), 0.1, False)
+    with made.call("status", cri.StatusRequest()):
+        assert TRACE_HEADERS.get() == ()
     await a_way(made)
     await asyncio.to_thread(made.close)
     assert not collecting.named("runtime.v1.RuntimeService/Status")
@@ -94,6 +121,34 @@ async def test_a_share_of_the_passes_is_taken_whole_or_not_at_all(collecting: Co
     await asyncio.to_thread(made.close)
     assert 0 < len(collecting.named("syncPod")) < 64
     assert len(collecting.spans) == 5 * len(collecting.named("syncPod"))
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+async def test_a_runtime_behind_a_socket_goes_on_with_the_trace(
+    collecting: Collector, tmp_path: Path, sampled: bool
+) -> None:
+    """Its call carries a W3C traceparent: the trace, the call's own span, and whether it is taken. A call outside has none."""
+    made = tracer(collecting.endpoint, 1_000_000 if sampled else 0)
+    heard: list[str | None] = []
+
+    async def answer(_: Any, context: grpc.aio.ServicerContext[Any, Any]) -> cri.VersionResponse:
+        heard.append(dict(context.invocation_metadata() or ()).get("traceparent"))
+        return cri.VersionResponse(version="0.1.0", runtime_api_version="v1")
+
+    async with version_server(tmp_path / "s", answer):
+        factory = factories({"cri": cri_runtime}, scope=made.call)["cri"]
+        runtime = factory("containerd", {"endpoint": f"unix://{tmp_path / 's'}"}, None)
+        await runtime.service.version(cri.VersionRequest())
+        with made.span("syncPod", {"k8s.pod.uid": UID}):
+            await runtime.service.version(cri.VersionRequest())
+        await runtime.lifecycle.stop()
+    await asyncio.to_thread(made.close)
+    outside, told = heard
+    assert outside is None and told is not None
+    version, trace, parent, flags = told.split("-")
+    assert (version, bool(int(flags, 16) & 1)) == ("00", sampled)
+    ours = [(span.trace.hex(), span.id.hex()) for span in collecting.named("runtime.v1.RuntimeService/Version")]
+    assert ours == ([(trace, parent)] if sampled else [])
 
 
 async def test_a_collector_that_is_away_is_told_of_once(
