@@ -21,6 +21,8 @@ from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
 
 WORD = "neighbour-of-tests"
+LOOKED_AT = tuple(group for group in GROUPS if not group.experiments)
+"""The groups that judge by what one pod has seen."""
 
 
 @dataclass
@@ -38,7 +40,9 @@ class Laboratory:
             PodRequest(name=name, arguments=self.sections, changes=changes), deadline_seconds=60
         )
         own = facts_of(ended.output, self.sections)
-        return {each.probe: each for each in findings(GROUPS, Sight(own=own, host=self.host, neighbour=self.neighbour))}
+        return {
+            each.probe: each for each in findings(LOOKED_AT, Sight(own=own, host=self.host, neighbour=self.neighbour))
+        }
 
 
 @asynccontextmanager
@@ -72,8 +76,8 @@ async def laboratory(handler: str, profile: Mapping[str, Any], cache: Path) -> A
         }
         yield Laboratory(
             stage=stage,
-            sections=merged(filled(section, places) for group in GROUPS for section in group.sections),
-            host=await host.facts(binary, host_sections(GROUPS), bounds),
+            sections=merged(filled(section, places) for group in LOOKED_AT for section in group.sections),
+            host=await host.facts(binary, host_sections(LOOKED_AT), bounds),
             neighbour=facts_of(await stage.output("neighbour"), ("identity",)),
         )
     finally:
