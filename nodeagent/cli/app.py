@@ -251,6 +251,12 @@ def isolation(
         str,
         typer.Option("--profile", metavar="NAME|FILE", help="baseline, restricted, privileged, or a Pod of yours."),
     ] = "baseline",
+    pod: Annotated[
+        Path | None,
+        typer.Option(
+            "--pod", metavar="FILE", parser=_path, help="A Pod of yours: the level it meets, and the probes in it."
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs of what is timed.")] = False,
     outputs: Annotated[
         list[str] | None,
@@ -285,6 +291,7 @@ def isolation(
         runtimes=runtimes or (),
         only=only or (),
         profile=profile,
+        pod=pod,
         quick=quick,
         outputs=outputs or (),
         dry_run=dry_run,

@@ -16,7 +16,7 @@ from nodeagent.isolation.contract import Group, Question, Report
 from nodeagent.isolation.evaluation import Plan, evaluate, questions
 from nodeagent.isolation.groups.registry import UnknownName, chosen
 from nodeagent.isolation.probe import program
-from nodeagent.isolation.profiles import ProfileError, profile
+from nodeagent.isolation.profiles import Profile, ProfileError, of_file, profile
 from nodeagent.isolation.report import document, gate, table
 from nodeagent.isolation.report.comparison import compare
 from nodeagent.isolation.report.forms import NAMES, forms
@@ -28,12 +28,14 @@ from runtimes.linux.cgroups.contract import CgroupError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The command line. `probe`: a binary that was made elsewhere. `report`: of an evaluation that was made before."""
+    """The command line. `pod`: a Pod's file, in place of a profile. `probe`: a binary that was made elsewhere.
+    `report`: of an evaluation that was made before."""
 
     config: Path | None
     runtimes: Sequence[str]
     only: Sequence[str]
     profile: str
+    pod: Path | None
     quick: bool
     outputs: Sequence[str]
     dry_run: bool
@@ -74,7 +76,7 @@ def run(asked: Asked) -> int:
 
 
 def _shown(asked: Asked, file: Path) -> int:
-    if asked.runtimes or asked.only or asked.quick or asked.dry_run or asked.probe is not None:
+    if asked.runtimes or asked.only or asked.quick or asked.dry_run or asked.probe is not None or asked.pod:
         raise typer.BadParameter(
             "what was measured before is shown as it is: --report goes with --output, --compare, --fail-on"
         )
@@ -107,21 +109,17 @@ async def _run(asked: Asked, config: Config, groups: tuple[Group, ...], telling:
         runtimes = runtimes_of(config, asked.runtimes)
     except NoRuntime as error:
         raise typer.BadParameter(str(error), param_hint="--runtime") from None
-    try:
-        changes = profile(asked.profile)
-    except ProfileError as error:
-        raise typer.BadParameter(str(error), param_hint="--profile") from None
+    spec = _spec(asked)
     told = await described(runtimes)
     if asked.dry_run:
-        _print_plan(told, groups, asked)
+        _print_plan(told, groups, spec)
         return 0
     plan = Plan(
         runtimes=runtimes,
         described=told,
         groups=groups,
         program=program.given(asked.probe) if asked.probe is not None else await program.built(),
-        profile_name=asked.profile,
-        profile=changes,
+        profile=spec,
         quick=asked.quick,
         conmon=str(config.agent.conmon),
     )
@@ -175,14 +173,28 @@ def _chosen(only: Sequence[str]) -> tuple[Group, ...]:
         raise typer.BadParameter(str(error), param_hint="--only") from None
 
 
-def _print_plan(told: dict[str, str], groups: Sequence[Group], asked: Asked) -> None:
+def _spec(asked: Asked) -> Profile:
+    """What the probes' pods are like; of a file, which level it meets, and what is changed of it, is told."""
+    try:
+        found = of_file(asked.pod) if asked.pod is not None else profile(asked.profile)
+    except ProfileError as error:
+        raise typer.BadParameter(str(error), param_hint="--pod" if asked.pod is not None else "--profile") from None
+    if found.told:
+        lines = [f"{found.name} meets {found.judgement.level} of the Pod Security Standards"]
+        lines += [f"not {each.level}: {each}: {', '.join(each.fields)}" for each in found.judgement.violations]
+        lines += [f"as the probes' pod: {line}" for line in found.told]
+        print("\n".join(f"nodeagent: {line}" for line in lines), file=sys.stderr, flush=True)
+    return found
+
+
+def _print_plan(told: dict[str, str], groups: Sequence[Group], spec: Profile) -> None:
     print_table(
         ("RUNTIME", "WHAT"), [["host", "the bare machine, as root"], *([name, what] for name, what in told.items())]
     )
     print()
     rows = []
     for group in groups:
-        rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {asked.profile}"])
+        rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {spec.name}"])
         rows += [[group.name, "experiment", experiment.about] for experiment in group.experiments]
     print_table(("GROUP", "KIND", "WHAT"), rows)
     print(

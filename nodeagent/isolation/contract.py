@@ -49,6 +49,7 @@ class By(enum.StrEnum):
     PERMISSIONS = "file permissions"
     NO_NEW_PRIVS = "no_new_privs"
     NETWORK = "network"
+    AGENT = "node agent"  # it looked a path up itself, and refused it
     RUNTIME = "runtime"
     KERNEL = "kernel"
     UNKNOWN = ""
@@ -248,7 +249,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """An evaluation. `groups`: name -> title. Columns: the host's first, then the runtimes in the order asked for."""
+    """An evaluation. `groups`: name -> title. Columns: the host's first, then the runtimes in the order asked for.
+
+    `level`: of the Pod Security Standards that the profile meets; `violations`: what keeps it from the stricter ones.
+    """
 
     made: str  # RFC 3339
     machine: Mapping[str, str]
@@ -257,3 +261,5 @@ class Report:
     groups: Mapping[str, str]
     questions: tuple[Question, ...]
     columns: tuple[Column, ...]
+    level: str = ""
+    violations: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from nodeagent.isolation.contract import (
 from nodeagent.isolation.image import NAME, image_of
 from nodeagent.isolation.node import NodeSettings, PrivateNode
 from nodeagent.isolation.probe.output import facts_of
+from nodeagent.isolation.profiles import Profile
 from nodeagent.isolation.stage import Place, PodStage
 from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
@@ -46,14 +47,13 @@ _FACTS_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is asked for. `profile`: the changes of the pods' spec, `profile_name` what it is called. `described`: by handler."""
+    """What is asked for. `profile`: what the pods' spec is like. `described`: by handler."""
 
     runtimes: Mapping[str, RuntimeSettings]
     described: Mapping[str, str]
     groups: Sequence[Group]
     program: Path
-    profile_name: str = "baseline"
-    profile: Mapping[str, Any] = field(default_factory=dict)
+    profile: Profile
     quick: bool = False
     conmon: str = ""
 
@@ -85,7 +85,9 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
     return Report(
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         machine=_machine(),
-        profile=plan.profile_name,
+        profile=plan.profile.name,
+        level=plan.profile.judgement.level,
+        violations=tuple(map(str, plan.profile.judgement.violations)),
         quick=plan.quick,
         groups={group.name: group.title for group in plan.groups},
         questions=questions(plan.groups),
@@ -152,7 +154,7 @@ class _Runtime:
                 client=client,
                 pod_logs=node.pod_logs,
                 image=self.image,
-                profile=plan.profile,
+                profile=plan.profile.changes,
                 program=plan.program,
                 bounds=self.bounds,
                 quick=plan.quick,
@@ -167,7 +169,7 @@ class _Runtime:
         }
         sections = [filled(section, places) for section in plan.sections]
         found: dict[str, Any] = dict(await stage.facts(sections, deadline_seconds=_FACTS_SECONDS))
-        neighbour = facts_of(await stage.output(NEIGHBOUR), ("identity",))
+        neighbour = facts_of(await stage.output(NEIGHBOUR), ("identity", "holding"))
         await stage.stop(NEIGHBOUR)
         for group in plan.groups:
             for experiment in group.experiments:

@@ -1,15 +1,15 @@
 """A private node with one runtime, as an evaluation has it, on which tests run probes in pods of their own specs."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nodeagent.config.runtimes import detect as runtimes_here
 from nodeagent.isolation import host
 from nodeagent.isolation.bounds import Bounds
-from nodeagent.isolation.contract import Facts, Finding, PodRequest, Sight
+from nodeagent.isolation.contract import Experiment, Facts, Finding, PodRequest, Sight
 from nodeagent.isolation.evaluation import filled, findings, host_sections, node_address
 from nodeagent.isolation.groups.registry import GROUPS
 from nodeagent.isolation.image import NAME, image_of
@@ -18,17 +18,17 @@ from nodeagent.isolation.probe import program
 from nodeagent.isolation.probe.output import facts_of, merged
 from nodeagent.isolation.stage import Place, PodStage
 from runtimes.image_registry import ImageRegistry
+from runtimes.kube import merge_patch
 from runtimes.linux.cgroups.detect import detect
 
 WORD = "neighbour-of-tests"
-LOOKED_AT = tuple(group for group in GROUPS if not group.experiments)
-"""The groups that judge by what one pod has seen."""
 
 
 @dataclass
 class Laboratory:
     """`host`: the facts of this machine; `neighbour`: of another pod, of the profile alone, which runs beside the others."""
 
+    place: Place
     stage: PodStage
     sections: tuple[str, ...]
     host: Facts
@@ -40,9 +40,19 @@ class Laboratory:
             PodRequest(name=name, arguments=self.sections, changes=changes), deadline_seconds=60
         )
         own = facts_of(ended.output, self.sections)
-        return {
-            each.probe: each for each in findings(LOOKED_AT, Sight(own=own, host=self.host, neighbour=self.neighbour))
-        }
+        return self.judged(own)
+
+    async def of_experiments(self, changes: Mapping[str, Any], experiments: Iterable[Experiment]) -> dict[str, Finding]:
+        """Probe -> finding, of what these experiments find in pods with that spec laid over the base's."""
+        stage = PodStage(replace(self.place, profile=merge_patch.apply(dict(self.place.profile), changes)))
+        own = dict(await stage.facts(("identity", "syscalls")))
+        for experiment in experiments:
+            own[experiment.name] = await experiment.run(stage)
+        return self.judged(own)
+
+    def judged(self, own: Facts) -> dict[str, Finding]:
+        """Every probe's finding."""
+        return {each.probe: each for each in findings(GROUPS, Sight(own=own, host=self.host, neighbour=self.neighbour))}
 
 
 @asynccontextmanager
@@ -75,10 +85,11 @@ async def laboratory(handler: str, profile: Mapping[str, Any], cache: Path) -> A
             "NODE": f"NODE@{await node_address(client, node.name)}",
         }
         yield Laboratory(
+            place=place,
             stage=stage,
-            sections=merged(filled(section, places) for group in LOOKED_AT for section in group.sections),
-            host=await host.facts(binary, host_sections(LOOKED_AT), bounds),
-            neighbour=facts_of(await stage.output("neighbour"), ("identity",)),
+            sections=merged(filled(section, places) for group in GROUPS for section in group.sections),
+            host=await host.facts(binary, host_sections(GROUPS), bounds),
+            neighbour=facts_of(await stage.output("neighbour"), ("identity", "holding")),
         )
     finally:
         left = await node.end()

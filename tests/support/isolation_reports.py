@@ -36,6 +36,7 @@ def report(*columns: Column, **more: Any) -> Report:
         "made": "2026-11-28T20:00:00+00:00",
         "machine": {"kernel": "Linux 6.18", "processors": "2"},
         "profile": "baseline",
+        "level": "baseline",
         "quick": False,
         "groups": {"surface": "Attack surface", "cost": "Cost of isolation"},
         "questions": QUESTIONS,
@@ -93,4 +94,13 @@ def hostile() -> Report:
     )
     machine = {"kernel": HOSTILE, "processors": HOSTILE}
     titles = {"surface": HOSTILE, "cost": HOSTILE}
-    return report(*columns, questions=questions, machine=machine, profile=HOSTILE, groups=titles, made=HOSTILE)
+    return report(
+        *columns,
+        questions=questions,
+        machine=machine,
+        profile=HOSTILE,
+        groups=titles,
+        made=HOSTILE,
+        level=HOSTILE,
+        violations=(HOSTILE,),
+    )

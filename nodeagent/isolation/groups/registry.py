@@ -2,8 +2,9 @@
 
 from nodeagent.isolation.contract import Group
 from nodeagent.isolation.groups import identity, leaks, surface
+from nodeagent.isolation.groups.escapes import group as escapes
 
-GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP)
+GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, escapes.GROUP)
 
 
 class UnknownName(ValueError):

@@ -1,5 +1,7 @@
 /* probe [--host] SECTION[=ARGUMENT] ...   a line of JSON each, and a last one that says that all was done
+ * probe --to=FILE SECTION ...             into a file, which is there when it is complete; relay=FILE writes it out
  * probe hold WORD                         the neighbour: who it is, and then it stays
+ * probe victim                            the neighbour whom spoofing=IP tries to deceive
  * probe-setuid                            (the same file, owned by root with the setuid bit) its user ids
  */
 #include <errno.h>
@@ -32,6 +34,13 @@ static const struct section SECTIONS[] = {
     {"clocks", section_clocks, 10},
     {"processor", section_processor, 10},
     {"setuid", section_setuid, 10},
+    {"masks", section_masks, 60},
+    {"descriptors", section_descriptors, 10},
+    {"roots", section_roots, 10},
+    {"runtime", section_runtime, 20},
+    {"keys", section_keys, 10},
+    {"spoofing", section_spoofing, 20},
+    {"route", section_route, 5},
     {"sleep", section_sleep, 5},
 };
 
@@ -87,14 +96,32 @@ int main(int argc, char **argv)
     }
     if (argc == 3 && strcmp(argv[1], "hold") == 0) {
         run_apart(find("identity"), "");
+        json_begin("holding");
+        put_key(argv[2]);
+        json_end();
         return hold(argv[2]);
     }
+    if (argc == 2 && strcmp(argv[1], "victim") == 0)
+        return victim();
+    char part[300];
+    const char *to = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--host") == 0) {
             char line[8];
             on_host = 1;
             if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
                 return 1;
+            continue;
+        }
+        if (strncmp(argv[i], "--to=", 5) == 0) {
+            to = argv[i] + 5;
+            snprintf(part, sizeof part, "%s.part", to);
+            if (freopen(part, "w", stdout) == NULL)
+                return 1;
+            continue;
+        }
+        if (strncmp(argv[i], "relay=", 6) == 0) {
+            relay(argv[i] + 6);
             continue;
         }
         char *argument = strchr(argv[i], '=');
@@ -109,5 +136,5 @@ int main(int argc, char **argv)
     }
     json_begin("end");
     json_end();
-    return 0;
+    return to != NULL && rename(part, to) < 0;
 }

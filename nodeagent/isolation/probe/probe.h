@@ -59,9 +59,25 @@ void section_environment(char *argument);
 void section_clocks(char *argument);
 void section_processor(char *argument);
 void section_setuid(char *argument);
+void section_masks(char *argument);
+void section_descriptors(char *argument);
+void section_roots(char *argument);
+void section_runtime(char *file);
+void section_keys(char *word);
+void section_spoofing(char *victim);
+void section_route(char *address);
 void section_sleep(char *argument);
 
 /* What the neighbour does: listens at a port, and in the abstract namespace of unix sockets, until it is told to end. */
 int hold(const char *word);
+
+/* What another neighbour does, that somebody tries to deceive (spoofing.c). */
+int victim(void);
+
+/* A key of that name into the session's keyring, for some time; what came of it. */
+void put_key(const char *word);
+
+/* Write out what a process of this container has written to a file. */
+void relay(const char *file);
 
 #endif

@@ -106,7 +106,7 @@ def _differences(old: Column, new: Column) -> Iterator[Difference]:
 
 
 def _notes(old: Report, new: Report) -> Iterator[str]:
-    for name in ("profile", "quick"):
+    for name in ("profile", "level", "quick"):
         was, now = getattr(old, name), getattr(new, name)
         if was != now:
             yield f"{name}: {was} before, {now} now"

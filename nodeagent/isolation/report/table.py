@@ -11,7 +11,13 @@ from nodeagent.isolation.report.comparison import Comparison
 from nodeagent.isolation.score import Score
 from nodeagent.reports.printable import one_line
 
-_SHORT: Final = {By.CAPABILITY: "cap", By.NAMESPACE: "ns", By.PERMISSIONS: "perms", By.NO_NEW_PRIVS: "nnp"}
+_SHORT: Final = {
+    By.CAPABILITY: "cap",
+    By.NAMESPACE: "ns",
+    By.PERMISSIONS: "perms",
+    By.NO_NEW_PRIVS: "nnp",
+    By.AGENT: "agent",
+}
 _MARKS: Final = {Verdict.LIMITED: "~", Verdict.BLOCKED: "-"}
 _WORDS: Final = {Verdict.OPEN: "OPEN", Verdict.NOT_APPLICABLE: "n/a", Verdict.FAILED: "failed"}
 _CELL, _LONGEST_NAME, _TITLE = 9, 11, 20
@@ -25,10 +31,7 @@ _LEGEND: Final = (
 def write(report: Report, *, comparison: Comparison | None = None, width: int = 80) -> str:
     """Scores, every probe by its group, what would close what is open; before them what changed, if that is asked for."""
     parts = [
-        _line(
-            f"{report.machine.get('kernel')}, {report.machine.get('processors')} processors; profile {report.profile}",
-            width,
-        ),
+        _line(_about(report), width),
         "".join(_line(f"{column.name}: {column.runtime}", width) for column in report.columns),
         changes(comparison, width) if comparison is not None else "",
         _scores(report, width),
@@ -42,6 +45,12 @@ def write(report: Report, *, comparison: Comparison | None = None, width: int = 
         ),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _about(report: Report) -> str:
+    level = f", which meets {report.level} of the Pod Security Standards" if report.level else ""
+    machine = f"{report.machine.get('kernel')}, {report.machine.get('processors')} processors"
+    return f"{machine}; profile {report.profile}{level}"
 
 
 def changes(comparison: Comparison, width: int = 80) -> str:

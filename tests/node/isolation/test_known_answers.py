@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from components import needs
-from isolation_laboratory import LOOKED_AT, Laboratory, laboratory
+from isolation_laboratory import Laboratory, laboratory
 
 from nodeagent.isolation.contract import Finding, Group, PodRequest, Sight, StageError, Verdict
 from nodeagent.isolation.evaluation import findings
+from nodeagent.isolation.groups.registry import GROUPS
 from nodeagent.isolation.probe.output import facts_of
 
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("isolation"), needs("runc", "cc")]
@@ -54,11 +55,16 @@ BASE = {
 }
 EVERY = """AUDIT_WRITE BPF DAC_OVERRIDE DAC_READ_SEARCH MAC_ADMIN MKNOD NET_ADMIN NET_RAW PERFMON SETFCAP SYS_ADMIN SYS_BOOT
     SYS_CHROOT SYS_MODULE SYS_NICE SYS_PTRACE SYS_RAWIO SYS_TIME SYSLOG"""
+# With them comes the container's own proc, as it was before the runtime covered it.
+FOLDERS_OF_THE_NODE = {"identity.writable.mounts", "escapes.masks.elsewhere", "escapes.masks.proc_in_user_namespace"}
 # Stronger than the base: root of the pod is nobody of the host's.
 OWN_USERS = {"identity.namespace.user", "identity.host_root", "leaks.slab"}
 WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     # a neighbour that has no more capabilities lets itself be looked into
-    "host-pid": ({"hostPID": True}, {"leaks.processes", "leaks.environments", "identity.namespace.pid"}),
+    "host-pid": (
+        {"hostPID": True},
+        {"leaks.processes", "leaks.environments", "identity.namespace.pid", "escapes.process_roots"},
+    ),
     "host-network": (
         {"hostNetwork": True},
         {"leaks.host_name", "identity.namespace.net", "identity.namespace.uts"},
@@ -107,6 +113,12 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
             "surface.set_host_name",
             "surface.file_systems",
             "surface.ioctl.tiocsti",
+            "escapes.tiocsti",
+            "escapes.release_agent",
+            *(
+                f"escapes.masks.{way}"
+                for way in ("proc_again", "proc_by_newer_calls", "remount", "taken_off", "bind", "open_tree")
+            ),
         },
     ),
     "syslog": (
@@ -133,14 +145,18 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     "bpf": (capability("BPF"), {"surface.capability.bpf"}),
     "devices": (of_host("/dev"), {"surface.devices"}),
     "sys": (of_host("/sys"), {"identity.writable.sys"}),
-    "proc": (of_host("/proc"), {"leaks.processes", "leaks.environments"}),
+    "proc": (of_host("/proc"), {"leaks.processes", "leaks.environments", "escapes.process_roots"}),
     "cgroups": (of_host("/sys/fs/cgroup"), {"identity.writable.cgroup"}),
     "machine-id": (of_host("/etc/machine-id"), {"leaks.machine_id"}),
-    "volume": (of_host("/var/tmp", "/v"), {"identity.writable.mounts"}),
-    "host-root": (of_host("/", "/v"), {"identity.writable.mounts"}),
+    "volume": (of_host("/var/tmp", "/v"), FOLDERS_OF_THE_NODE),
+    "host-root": (of_host("/", "/v"), FOLDERS_OF_THE_NODE),
     "empty-dir": (volume({"emptyDir": {}}), {"identity.writable.mounts"}),
     "socket": (of_host(SOCKET), {"identity.sockets"}),
-    "shared-pid": ({"shareProcessNamespace": True}, {"leaks.processes", "leaks.environments"}),
+    # the pod's first process is another container, whose proc is another too
+    "shared-pid": (
+        {"shareProcessNamespace": True},
+        {"leaks.processes", "leaks.environments", "escapes.process_roots", "escapes.masks.root_links"},
+    ),
     "perfmon": (capability("PERFMON"), {"surface.capability.perfmon"}),
     "sys-rawio": (capability("SYS_RAWIO"), {"surface.capability.sys_rawio"}),
     "sys-boot": (capability("SYS_BOOT"), {"surface.capability.sys_boot"}),
@@ -168,6 +184,17 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
         context(privileged=True, allowPrivilegeEscalation=True),
         {
             *capabilities(*EVERY.split()),
+            "escapes.core_pattern",
+            "escapes.masks.bind",
+            "escapes.masks.open_tree",
+            "escapes.masks.proc_again",
+            "escapes.masks.proc_by_newer_calls",
+            "escapes.masks.proc_in_user_namespace",
+            "escapes.masks.remount",
+            "escapes.masks.root_links",
+            "escapes.masks.taken_off",
+            "escapes.release_agent",
+            "escapes.tiocsti",
             "identity.setuid",
             "identity.writable.cgroup",
             "identity.writable.proc_control",
@@ -238,13 +265,13 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
 
 def had_here(machine: Laboratory) -> set[str]:
     """The probes of what this machine has: whether a pod is kept off the rest says nothing."""
-    groups = [_on_host(group) for group in LOOKED_AT]
+    groups = [_on_host(group) for group in GROUPS]
     absent = {
         finding.probe
         for finding in findings(groups, Sight(own=machine.host, host=machine.host))
         if finding.verdict is not Verdict.OPEN
     }
-    return {probe.id for group in LOOKED_AT for probe in group.probes} - absent
+    return {probe.id for group in GROUPS for probe in group.probes} - absent
 
 
 def _on_host(group: Group) -> Group:
@@ -287,8 +314,14 @@ async def test_each_weakness_changes_its_own_probes(probe_cache: Path) -> None:
             for (name, (_, probes)), answer in zip(WEAK.items(), answers, strict=True)
         }
         assert {name: probes for name, probes in wrong.items() if probes} == {}
-        assert [finding for finding in strict.values() if finding.verdict is Verdict.FAILED] == []
+        failed = [finding for finding in strict.values() if finding.verdict is Verdict.FAILED]
+        assert [finding for finding in failed if not _is_of_an_experiment(finding)] == []
         await what_hangs(machine)
+
+
+def _is_of_an_experiment(finding: Finding) -> bool:
+    """Experiments have pods of their own, in tests of their own (`test_escapes.py`)."""
+    return any(finding.evidence == f"{each.name}: not looked at" for group in GROUPS for each in group.experiments)
 
 
 async def what_hangs(machine: Laboratory) -> None:

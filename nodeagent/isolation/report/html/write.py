@@ -17,7 +17,7 @@ def write(report: Report, *, comparison: Comparison | None = None) -> str:
     names = ", ".join(column.name for column in report.columns)
     body = "".join(
         (
-            f"<h1>{_TITLE}</h1>\n<p>{text(machine)}. Profile <b>{text(report.profile)}</b>; "
+            f"<h1>{_TITLE}</h1>\n<p>{text(machine)}. Profile <b>{text(report.profile)}</b>{_level(report)}; "
             f"made {text(report.made)}{', quick: fewer and shorter runs' if report.quick else ''}.</p>\n",
             _changes(comparison) if comparison is not None else "",
             _matrix(report),
@@ -28,6 +28,13 @@ def write(report: Report, *, comparison: Comparison | None = None) -> str:
         )
     )
     return page(f"{_TITLE}: {names}", body, style=STYLE, script=SCRIPT)
+
+
+def _level(report: Report) -> str:
+    if not report.level:
+        return ""
+    why = f" ({text('; '.join(report.violations))})" if report.violations else ""
+    return f", which meets <b>{text(report.level)}</b> of the Pod Security Standards{why}"
 
 
 def _matrix(report: Report) -> str:

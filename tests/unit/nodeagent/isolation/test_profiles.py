@@ -7,6 +7,8 @@ import pytest
 from nodeagent.isolation.contract import PodRequest
 from nodeagent.isolation.profiles import PROFILES, ProfileError, pod_of, profile
 
+SECRET = {"name": "b", "secret": {"secretName": "s", "optional": True}}
+
 
 def test_changes_lie_over_the_profile() -> None:
     """Within the container too; the program's arguments and the limits stay."""
@@ -32,7 +34,7 @@ metadata: {name: web}
 spec:
   nodeName: far
   hostIPC: true
-  volumes: [{name: a, hostPath: {path: /srv}}, {name: b, secret: {secretName: s}}]
+  volumes: [{name: a, hostPath: {path: /}}, {name: b, secret: {secretName: s, optional: true}}]
   initContainers: [{name: i, image: x}]
   containers:
     - name: web
@@ -44,10 +46,10 @@ spec:
     - {name: other, image: y}
 """
     )
-    spec = pod_of(PodRequest(name="p", arguments=()), image="i", profile=profile(str(path)))["spec"]
+    spec = pod_of(PodRequest(name="p", arguments=()), image="i", profile=profile(str(path)).changes)["spec"]
     assert spec["hostIPC"] is True
     assert "nodeName" not in spec and "initContainers" not in spec
-    assert spec["volumes"] == [{"name": "a", "hostPath": {"path": "/srv"}}, {"name": "b", "emptyDir": {}}]
+    assert spec["volumes"] == [{"name": "a", "hostPath": {"path": "/"}}, SECRET]
     assert [(each["name"], each["image"]) for each in spec["containers"]] == [("probe", "i")]
     container = spec["containers"][0]
     assert "command" not in container

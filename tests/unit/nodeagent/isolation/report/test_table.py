@@ -7,7 +7,8 @@ from nodeagent.isolation.report import table
 from nodeagent.isolation.report.comparison import compare
 
 WRITTEN = """\
-Linux 6.18, 2 processors; profile baseline
+Linux 6.18, 2 processors; profile baseline, which meets baseline of the Pod
+Security Standards
 
 host: the bare machine
 runc: runc 1.1.5

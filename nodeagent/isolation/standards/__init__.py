@@ -1,0 +1,1 @@
+"""The Pod Security Standards: which level a pod's spec meets, and what of it violates which control."""
