@@ -194,7 +194,8 @@ def _print_plan(told: dict[str, str], groups: Sequence[Group], spec: Profile) ->
     print()
     rows = []
     for group in groups:
-        rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {spec.name}"])
+        if group.sections:
+            rows.append([group.name, "pod", f"{len(group.probes)} probes of one pod's facts, profile {spec.name}"])
         rows += [[group.name, "experiment", experiment.about] for experiment in group.experiments]
     print_table(("GROUP", "KIND", "WHAT"), rows)
     print(

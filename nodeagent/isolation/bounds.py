@@ -29,27 +29,27 @@ class Bounds:
     def __init__(self, cgroups: Cgroups) -> None:
         self.token = uuid.uuid4().hex[:8]
         self.path = f"/nodeagent-isolation-{self.token}"
-        self._cgroups = cgroups
+        self.cgroups = cgroups
 
     def make(self) -> None:
         """Raises CgroupError."""
         memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        self._cgroups.create(self.path)
-        self._cgroups.apply(self.path, limits(os.cpu_count() or 1, memory_bytes))
+        self.cgroups.create(self.path)
+        self.cgroups.apply(self.path, limits(os.cpu_count() or 1, memory_bytes))
 
     def take_in(self, pid: int, name: str) -> None:
         """Put a process of the host into a cgroup of that name here. Raises OSError."""
         below = f"{self.path}/{name}"
-        self._cgroups.create(below)
-        for directory in self._cgroups.directories(below):
+        self.cgroups.create(below)
+        for directory in self.cgroups.directories(below):
             if Path(directory, "cgroup.procs").exists():
                 Path(directory, "cgroup.procs").write_text(str(pid))
 
     def kill(self) -> None:
         """End everything in it: a runtime that hangs, a pod that does not stop."""
-        kill_all(self._cgroups, self.path)
+        kill_all(self.cgroups, self.path)
 
     def remove(self) -> list[str]:
         """Take it away, with those below it; what is left of it all the same."""
-        remove_when_empty(self._cgroups, self.path)
-        return [str(directory) for directory in self._cgroups.directories(self.path) if directory.is_dir()]
+        remove_when_empty(self.cgroups, self.path)
+        return [str(directory) for directory in self.cgroups.directories(self.path) if directory.is_dir()]

@@ -46,6 +46,8 @@ class By(enum.StrEnum):
     MASK = "mask"  # a masked or read-only path of the OCI configuration
     MOUNT = "mount"  # it is not mounted there, or read-only
     CGROUP = "cgroup"
+    RLIMIT = "rlimit"
+    EVICTION = "eviction"  # the agent ends the pod, some time after
     PERMISSIONS = "file permissions"
     NO_NEW_PRIVS = "no_new_privs"
     NETWORK = "network"
@@ -148,6 +150,19 @@ class Ended:
     output: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the host's kernel counts of a pod. `cpu_ns`, `pids` (threads, in fact): of its cgroup, with those below.
+
+    `pss_bytes`: program -> memory of its processes, shared pages by their share: with what holds the pod from outside of its
+    cgroup (conmon, a shim).
+    """
+
+    cpu_ns: int
+    pids: int
+    pss_bytes: Mapping[str, int]
+
+
 class Stage(Protocol):
     """A private node with one runtime, on which experiments run pods. Pods go with it.
 
@@ -174,6 +189,10 @@ class Stage(Protocol):
 
     async def output(self, name: str) -> str:
         """What a pod has written so far. Raises StageError."""
+        ...
+
+    async def usage(self, name: str) -> Usage:
+        """What the host counts of a pod that runs. Raises StageError."""
         ...
 
     async def stop(self, name: str) -> None:

@@ -7,7 +7,10 @@ from pathlib import Path
 from runtimes.image_archive import Image, add_file, member, pack
 
 NAME = "nodeagent-isolation/probe:1"
-_FOLDERS = {"dev": 0o755, "etc": 0o755, "proc": 0o755, "run": 0o755, "sys": 0o755, "tmp": 0o1777, "var": 0o755}
+_FOLDERS = {
+    **dict.fromkeys(("dev", "etc", "proc", "run", "sys", "var"), 0o755),
+    **dict.fromkeys(("tmp", "var/tmp"), 0o1777),
+}
 _FILES = {
     "etc/passwd": b"root:x:0:0:root:/:/probe\nnobody:x:65534:65534:nobody:/:/probe\n",
     "etc/group": b"root:x:0:\nnogroup:x:65534:\n",

@@ -36,6 +36,7 @@ from runtimes.linux.removal import remove_tree
 
 _PARENT = Path("/var/tmp")  # on a disk, where overlays work, and for paths of sockets short enough
 _READY_SECONDS = 60.0
+POD_PIDS = 512  # nothing multiplies here without a limit
 _STOP_SECONDS = 30.0
 _PODS_GONE_SECONDS = 30.0
 _ROUTES = Path("/proc/net/route")
@@ -246,6 +247,7 @@ def configuration(settings: NodeSettings, node: PrivateNode, subnet: str) -> lis
         "podLogsDir": str(folder / "logs"),
         "volumePluginDir": str(folder / "flexvolume"),
         "evictionHard": {"memory.available": "50Mi"},  # a disk that is nearly full keeps nobody from looking
+        "podPidsLimit": POD_PIDS,
     }
     agent: dict[str, Any] = {
         "apiVersion": "nodeagent.dev/v1alpha1",

@@ -17,9 +17,10 @@ from nodeagent.api.client import ApiClient, WatchEvent
 from nodeagent.api.errors import ApiError, NotFound
 from nodeagent.isolation import host
 from nodeagent.isolation.bounds import Bounds
-from nodeagent.isolation.contract import Ended, Facts, PodRequest, Stage, StageError
+from nodeagent.isolation.contract import Ended, Facts, PodRequest, Stage, StageError, Usage
 from nodeagent.isolation.probe.output import facts_of, merged
 from nodeagent.isolation.profiles import pod_of
+from nodeagent.isolation.usage import usage_of
 
 _Told = TypeVar("_Told")
 
@@ -102,6 +103,13 @@ class PodStage(Stage):
             return await asyncio.to_thread(_read_log, path)
         except OSError as error:
             raise StageError(f"pod {name}: its log: {error.strerror or error}") from error
+
+    @override
+    async def usage(self, name: str) -> Usage:
+        if name not in self._uids:
+            raise StageError(f"pod {name}: there is none")
+        bounds = self._place.bounds
+        return await asyncio.to_thread(usage_of, self._uids[name], bounds.cgroups, bounds.path)
 
     @override
     async def stop(self, name: str) -> None:
@@ -211,14 +219,15 @@ def _state(pod: Pod) -> ContainerState | None:
 
 
 def _end_of(pod: Pod) -> tuple[int, str] | None:
-    """(exit code, reason) of the container that has ended, or of the pod that has failed without one."""
+    """(exit code, reason) once the pod has ended: its own reason (Evicted…) before that of its container."""
+    status = pod.status
+    if status is None or status.phase not in ("Succeeded", "Failed"):
+        return None
     state = _state(pod)
-    if pod.status is not None and pod.status.phase == "Failed" and pod.status.reason:
-        code = state.terminated.exitCode if state is not None and state.terminated is not None else -1
-        return code, pod.status.reason
-    if state is not None and state.terminated is not None:
-        return state.terminated.exitCode, state.terminated.reason or ""
-    return None
+    ended = state.terminated if state is not None else None
+    return ended.exitCode if ended is not None else -1, status.reason or (
+        ended.reason if ended is not None else ""
+    ) or ""
 
 
 def _address_of(pod: Pod) -> str | None:

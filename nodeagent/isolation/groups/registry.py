@@ -1,10 +1,10 @@
 """All groups, in the order in which they run: what is only looked at first, what loads the machine last."""
 
 from nodeagent.isolation.contract import Group
-from nodeagent.isolation.groups import identity, leaks, surface
+from nodeagent.isolation.groups import cost, identity, leaks, limits, surface
 from nodeagent.isolation.groups.escapes import group as escapes
 
-GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, escapes.GROUP)
+GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, escapes.GROUP, limits.GROUP, cost.GROUP)
 
 
 class UnknownName(ValueError):

@@ -35,14 +35,15 @@ int in_child(int (*work)(void *), void *argument, int timeout_ms, int *signal_nu
         _exit(status);
     }
     long long end = now_ms() + timeout_ms;
-    int status = 0, late = 0;
+    int status = 0, late = 0, nap_ms = 1;
     while (waitpid(child, &status, WNOHANG) == 0) {
         if (!late && now_ms() > end) {
             late = 1;
             kill(-child, SIGKILL);
             kill(child, SIGKILL);
         }
-        poll(NULL, 0, 1);
+        poll(NULL, 0, nap_ms);
+        nap_ms += nap_ms < 20; /* what takes long is not disturbed while it measures */
     }
     kill(-child, SIGKILL); /* what it has left */
     if (WIFEXITED(status) && !late)

@@ -88,4 +88,10 @@ void json_number(const char *key, long long value)
     fprintf(out, "%lld", value);
 }
 
+void json_real(const char *key, double value)
+{
+    key_of(key);
+    fprintf(out, "%.6g", value);
+}
+
 void json_result(const char *key, long long result) { json_string(key, result < 0 ? error_name((int)-result) : "ok"); }

@@ -1,7 +1,8 @@
 /* probe [--host] SECTION[=ARGUMENT] ...   a line of JSON each, and a last one that says that all was done
  * probe --to=FILE SECTION ...             into a file, which is there when it is complete; relay=FILE writes it out
  * probe hold WORD                         the neighbour: who it is, and then it stays
- * probe victim                            the neighbour whom spoofing=IP tries to deceive
+ * probe deceived                          the neighbour whom spoofing=IP tries to deceive
+ * probe [--host] ROLE ARGUMENT            what stays, or takes its time (roles.c)
  * probe-setuid                            (the same file, owned by root with the setuid bit) its user ids
  */
 #include <errno.h>
@@ -42,6 +43,16 @@ static const struct section SECTIONS[] = {
     {"spoofing", section_spoofing, 20},
     {"route", section_route, 5},
     {"sleep", section_sleep, 5},
+    {"started", section_started, 5},
+    {"footprint", section_footprint, 5},
+    {"calls", section_calls, 60},
+    {"switches", section_switches, 60},
+    {"work", section_work, 60},
+    {"spawn", section_spawn, 60},
+    {"storage", section_storage, 60},
+    {"volume", section_storage, 60}, /* the same on another file system, and to another server */
+    {"tcp", section_tcp, 60},
+    {"tcp-host", section_tcp, 60},
 };
 
 static const struct section *find(const char *name)
@@ -90,6 +101,7 @@ static void run_apart(const struct section *section, char *argument)
 int main(int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/');
+    note_start();
     if (strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
         printf("%d %d\n", (int)getuid(), (int)geteuid());
         return 0;
@@ -101,18 +113,22 @@ int main(int argc, char **argv)
         json_end();
         return hold(argv[2]);
     }
-    if (argc == 2 && strcmp(argv[1], "victim") == 0)
-        return victim();
+    if (argc == 2 && strcmp(argv[1], "deceived") == 0)
+        return deceived();
+    int at = 1;
+    if (at < argc && strcmp(argv[at], "--host") == 0) {
+        char line[8];
+        on_host = 1;
+        if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
+            return 1;
+        at++;
+    }
+    role *known = argc - at == 2 ? find_role(argv[at]) : NULL;
+    if (known != NULL)
+        return known(argv[at + 1]);
     char part[300];
     const char *to = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--host") == 0) {
-            char line[8];
-            on_host = 1;
-            if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
-                return 1;
-            continue;
-        }
+    for (int i = at; i < argc; i++) {
         if (strncmp(argv[i], "--to=", 5) == 0) {
             to = argv[i] + 5;
             snprintf(part, sizeof part, "%s.part", to);

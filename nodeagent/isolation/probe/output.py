@@ -25,6 +25,12 @@ def facts_of(text: str, sections: Iterable[str]) -> dict[str, Mapping[str, Any]]
     return {name: facts for name, facts in found.items() if name in names} | missing
 
 
+def entries(text: str, section: str) -> list[Mapping[str, Any]]:
+    """The facts of every line of a section, in order: of a role that tells more than once."""
+    found = (_entry(line) for line in text.splitlines())
+    return [entry["facts"] for entry in found if entry is not None and entry["section"] == section]
+
+
 def merged(sections: Iterable[str]) -> tuple[str, ...]:
     """Each section once, with the arguments of all its mentions (`files=/a` and `files=/b`: `files=/a,/b`), in that order."""
     arguments: dict[str, list[str]] = {}

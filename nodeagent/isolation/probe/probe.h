@@ -15,6 +15,7 @@ void json_close(char bracket);                 /* '}' or ']' */
 void json_string(const char *key, const char *value);
 void json_bytes(const char *key, const char *value, size_t length); /* not UTF-8: each such byte as U+FFFD */
 void json_number(const char *key, long long value);
+void json_real(const char *key, double value);
 void json_result(const char *key, long long result); /* "ok", or the name of errno when it is below 0 */
 
 /* The name of an error number, from memory of our own; "ok" for 0. */
@@ -67,12 +68,29 @@ void section_keys(char *word);
 void section_spoofing(char *victim);
 void section_route(char *address);
 void section_sleep(char *argument);
+void section_started(char *argument);
+void section_footprint(char *argument);
+void section_calls(char *argument);
+void section_switches(char *argument);
+void section_work(char *argument);
+void section_spawn(char *argument);
+void section_storage(char *argument);
+void section_tcp(char *argument);
+
+void note_start(void); /* for section_started */
+
+/* What a whole process is there for. It writes lines as it goes, and returns its exit status. */
+typedef int role(char *argument);
+role *find_role(const char *name); /* NULL: there is none */
+void say(const char *section, const char *key, const char *value); /* a line with one fact */
+
+role serve, victim, aggress, spin, grow_memory, bomb, descriptors, grow_file;
 
 /* What the neighbour does: listens at a port, and in the abstract namespace of unix sockets, until it is told to end. */
 int hold(const char *word);
 
 /* What another neighbour does, that somebody tries to deceive (spoofing.c). */
-int victim(void);
+int deceived(void);
 
 /* A key of that name into the session's keyring, for some time; what came of it. */
 void put_key(const char *word);

@@ -19,6 +19,8 @@ from node_under_test import eventually
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("isolation"), needs("runc", "crun", "runsc", "cc")]
 
 REPO = Path(__file__).resolve().parents[3]
+# What pods of their own are for is in test_limits_and_costs.py.
+LOOKED_AT = ("--only=surface", "--only=leaks", "--only=identity")
 # A runtime that says its version, and cannot make a container: no KVM, for example.
 NO_CONTAINERS = """#!/bin/sh
 case "$*" in *--version*|*features*) exec crun "$@" ;; esac
@@ -75,7 +77,7 @@ def test_runtimes_beside_each_other(tmp_path: Path) -> None:
     }
     agent = {"apiVersion": "nodeagent.dev/v1alpha1", "kind": "NodeAgentConfiguration", "runtimes": runtimes}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(agent, sort_keys=False))
-    work = started(f"--config={tmp_path / 'config.yaml'}", "--output=json")
+    work = started(f"--config={tmp_path / 'config.yaml'}", "--output=json", *LOOKED_AT)
     out, said = work.communicate(timeout=110)
     assert work.returncode == 1, said
     report = json.loads(out)

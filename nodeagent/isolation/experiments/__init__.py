@@ -1,0 +1,1 @@
+"""Measurements with pods of their own (`contract.Experiment`). What they mean is judged in `nodeagent/isolation/groups`."""
