@@ -258,14 +258,32 @@ def isolation(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs of what is timed.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", metavar="FORM", help="table or json.")] = "table",
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option("--output", "-o", metavar="FORM[=FILE]", help="table, json or html; repeatable. Default: table."),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option("--compare", metavar="FILE", parser=_path, help="An older report (JSON): say what changed since."),
+    ] = None,
+    fail_on: Annotated[
+        list[str] | None,
+        typer.Option("--fail-on", metavar="TERM", help="open:high, score:surface<80, worse, costlier, …; repeatable."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE", parser=_path, help="Show this one (JSON), and measure nothing."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     probe: Annotated[
         Path | None,
         typer.Option("--probe", metavar="FILE", parser=_path, help="The probe program, compiled elsewhere."),
     ] = None,
 ) -> None:
-    """Compare what a pod can see and do under each runtime of this machine. Exit code 1: one could not be evaluated."""
+    """Compare what a pod can see and do under each runtime of this machine.
+
+    Exit code 1: one could not be evaluated, or --fail-on is met.
+    """
     from nodeagent.cli import isolation as command
 
     asked = command.Asked(
@@ -275,9 +293,12 @@ def isolation(
         profile=profile,
         pod=pod,
         quick=quick,
-        output=output,
+        outputs=outputs or (),
         dry_run=dry_run,
         probe=probe,
+        compare=compare,
+        fail_on=fail_on or (),
+        report=report,
     )
     raise typer.Exit(command.run(asked))
 

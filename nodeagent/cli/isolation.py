@@ -1,9 +1,10 @@
-"""`nodeagent isolation`: check what is asked for, evaluate, print."""
+"""`nodeagent isolation`: check what is asked for, evaluate, tell."""
 
 import asyncio
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +12,24 @@ import typer
 
 from nodeagent.cli.output import print_error, print_table
 from nodeagent.config import Config, ConfigProblem, Options, load
-from nodeagent.isolation.contract import Group, Report, Risk, Verdict
-from nodeagent.isolation.evaluation import Plan, evaluate
+from nodeagent.isolation.contract import Group, Question, Report
+from nodeagent.isolation.evaluation import Plan, evaluate, questions
 from nodeagent.isolation.groups.registry import UnknownName, chosen
 from nodeagent.isolation.probe import program
 from nodeagent.isolation.profiles import Profile, ProfileError, of_file, profile
-from nodeagent.isolation.report import document, matrix
+from nodeagent.isolation.report import document, gate, table
+from nodeagent.isolation.report.comparison import compare
+from nodeagent.isolation.report.forms import NAMES, forms
 from nodeagent.isolation.runtimes import NoRuntime, described, runtimes_of
+from nodeagent.reports import destinations
+from nodeagent.reports.destinations import Destination
 from runtimes.linux.cgroups.contract import CgroupError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """The command line. `pod`: a Pod's file, in place of a profile. `probe`: a binary that was made elsewhere."""
+    """The command line. `pod`: a Pod's file, in place of a profile. `probe`: a binary that was made elsewhere.
+    `report`: of an evaluation that was made before."""
 
     config: Path | None
     runtimes: Sequence[str]
@@ -31,29 +37,74 @@ class Asked:
     profile: str
     pod: Path | None
     quick: bool
-    output: str
+    outputs: Sequence[str]
     dry_run: bool
     probe: Path | None
+    compare: Path | None
+    fail_on: Sequence[str]
+    report: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Telling:
+    """What becomes of a report. `old`: what it is compared with; `terms`: what makes it fail."""
+
+    wanted: Sequence[Destination]
+    old: Report | None
+    terms: Sequence[gate.Term]
 
 
 def run(asked: Asked) -> int:
-    """0: every runtime was evaluated. 1: one was not, or nothing could be. Raises typer.BadParameter for unknown names."""
-    if asked.output not in FORMS:
-        raise typer.BadParameter(f"{asked.output!r} is none of {', '.join(FORMS)}", param_hint="--output")
+    """0: every runtime was evaluated. 1: one was not, nothing could be, or --fail-on says so. 130: interrupted.
+
+    Raises typer.BadParameter: a name or a file that is none.
+    """
+    if asked.report is not None:
+        return _shown(asked, asked.report)
     try:
         config = load(Options(config_file=asked.config))
     except ConfigProblem as problem:
         print("\n".join(problem.problems), file=sys.stderr)
         return 2
     groups = _chosen(asked.only)
+    telling = _telling(asked, questions(groups))
     try:
-        return asyncio.run(_run(asked, config, groups))
+        return asyncio.run(_run(asked, config, groups, telling))
     except (program.ProgramError, CgroupError) as error:
         print_error(str(error))
         return 1
 
 
-async def _run(asked: Asked, config: Config, groups: tuple[Group, ...]) -> int:
+def _shown(asked: Asked, file: Path) -> int:
+    if asked.runtimes or asked.only or asked.quick or asked.dry_run or asked.probe is not None or asked.pod:
+        raise typer.BadParameter(
+            "what was measured before is shown as it is: --report goes with --output, --compare, --fail-on"
+        )
+    try:
+        report = document.read(file)
+    except document.NoReport as error:
+        raise typer.BadParameter(str(error), param_hint="--report") from None
+    return _told(report, _telling(asked, report.questions))
+
+
+def _telling(asked: Asked, asks: Sequence[Question]) -> _Telling:
+    """Raises typer.BadParameter, before anything is run."""
+    try:
+        wanted = destinations.parse(asked.outputs, NAMES)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--output") from None
+    try:
+        old = document.read(asked.compare) if asked.compare is not None else None
+    except document.NoReport as error:
+        raise typer.BadParameter(str(error), param_hint="--compare") from None
+    try:
+        terms = gate.parse(asked.fail_on, asks, compares=old is not None)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--fail-on") from None
+    return _Telling(wanted=wanted, old=old, terms=terms)
+
+
+async def _run(asked: Asked, config: Config, groups: tuple[Group, ...], telling: _Telling) -> int:
     try:
         runtimes = runtimes_of(config, asked.runtimes)
     except NoRuntime as error:
@@ -73,10 +124,24 @@ async def _run(asked: Asked, config: Config, groups: tuple[Group, ...]) -> int:
         conmon=str(config.agent.conmon),
     )
     report = await _until_told(plan)
-    if report is None:
-        return 130
-    FORMS[asked.output](report)
-    return 1 if any(column.error for column in report.columns) else 0
+    return 130 if report is None else _told(report, telling)
+
+
+def _told(report: Report, telling: _Telling) -> int:
+    """Write the report where it is to go, and judge it."""
+    comparison = compare(telling.old, report) if telling.old is not None else None
+    width = max(80, shutil.get_terminal_size().columns)
+    try:
+        destinations.publish(report, forms(comparison, width), telling.wanted)
+    except OSError as error:
+        print_error(str(error))
+        return 1
+    if comparison is not None and telling.wanted[0].form != destinations.TABLE:
+        print(table.changes(comparison, width), file=sys.stderr, end="")
+    found = gate.broken(telling.terms, report, comparison)
+    for line in found:
+        print_error(f"--fail-on {line}")
+    return 1 if found or any(column.error for column in report.columns) else 0
 
 
 async def _until_told(plan: Plan) -> Report | None:
@@ -137,54 +202,3 @@ def _print_plan(told: dict[str, str], groups: Sequence[Group], spec: Profile) ->
         "\nEach runtime gets a private node (own folders, bridge, subnet, API), and all of it a cgroup with limits on CPU, "
         "memory and processes; everything is taken away in the end."
     )
-
-
-def _print_table(report: Report) -> None:
-    names = [column.name for column in report.columns]
-    print(f"{report.machine.get('kernel')}, {report.machine.get('processors')} processors; profile {report.profile}\n")
-    scores = matrix.scores(report)
-    rows = [
-        [title, *(matrix.shown(scores[name][each]) if each in scores.get(name, {}) else "-" for each in names)]
-        for name, title in report.groups.items()
-    ]
-    print_table(("SCORE (100: nothing open)", *names), rows)
-    for group, title in report.groups.items():
-        print()
-        findings = [matrix.by_probe(column) for column in report.columns]
-        rows = [
-            [question.title, _risk(question.risk), *(matrix.cell(found.get(question.id)) for found in findings)]
-            for question in report.questions
-            if question.group == group
-        ]
-        print_table((title.upper(), "RISK", *names), rows)
-    _print_changes(report)
-    for column in report.columns:
-        if column.error:
-            print(f"\n{column.name} was not evaluated: {column.error}")
-
-
-def _print_changes(report: Report) -> None:
-    """Which line of a spec closes what is open."""
-    closes: dict[str, list[str]] = {}
-    for column in report.columns:
-        for finding in column.findings:
-            if finding.change and finding.verdict in (Verdict.OPEN, Verdict.LIMITED):
-                known = closes.setdefault(finding.change, [])
-                if finding.probe not in known:
-                    known.append(finding.probe)
-    if closes:
-        print()
-        print_table(
-            ("WHAT WOULD CHANGE IT", "PROBES"), [[change, ", ".join(probes)] for change, probes in closes.items()]
-        )
-
-
-def _risk(risk: Risk) -> str:
-    return "" if risk is Risk.NONE else risk.name.lower()
-
-
-FORMS: dict[str, Callable[[Report], None]] = {
-    "table": _print_table,
-    "json": lambda report: print(document.written(report)),
-}
-"""Name -> how a report is printed."""

@@ -90,7 +90,7 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
         violations=tuple(map(str, plan.profile.judgement.violations)),
         quick=plan.quick,
         groups={group.name: group.title for group in plan.groups},
-        questions=tuple(_question(group, probe) for group in plan.groups for probe in group.probes),
+        questions=questions(plan.groups),
         columns=tuple(columns),
     )
 
@@ -216,8 +216,13 @@ def judged(probe: Probe, sight: Sight) -> Finding:
         return Finding(probe=probe.id, verdict=Verdict.FAILED, evidence=reason)
 
 
-def _question(group: Group, probe: Probe) -> Question:
-    return Question(id=probe.id, group=group.name, title=probe.title, risk=probe.risk, why=probe.why)
+def questions(groups: Sequence[Group]) -> tuple[Question, ...]:
+    """What a report of these groups asks."""
+    return tuple(
+        Question(id=probe.id, group=group.name, title=probe.title, risk=probe.risk, why=probe.why)
+        for group in groups
+        for probe in group.probes
+    )
 
 
 def _machine() -> Mapping[str, str]:

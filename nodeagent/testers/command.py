@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 
+from nodeagent.reports import destinations
 from nodeagent.testers import child
 from nodeagent.testers.needs import Unusable
 from nodeagent.testers.progress import Progress
 from nodeagent.testers.record import INTERRUPTED, Level, Record, Run, Verdict, judged
-from nodeagent.testers.report import forms
+from nodeagent.testers.report.forms import FORMS
 from nodeagent.testers.suites import Check, Suite, chosen
 
 
@@ -51,13 +52,13 @@ def run(suite: Suite, choice: Choice, look: Callable[[], Subject]) -> int:
         for check in checks:
             print(f"{check.id:<6} {check.level:<7} {check.group:<16} {check.title}")
         return 0
-    destinations = forms.parse(choice.outputs)
+    wanted = destinations.parse(choice.outputs, tuple(FORMS))
     if os.geteuid() != 0:
         raise Unusable("the checks make namespaces and mounts, and need root: try sudo")
     if not checks:
         raise Unusable("--skip leaves no check")
     made = _carried_out(suite, choice, checks, look())
-    forms.publish(made, destinations)
+    destinations.publish(made, FORMS, wanted)
     if made.stopped:
         print(f"nodeagent: {made.stopped}", file=sys.stderr)
     elif made.exit_status == 2:

@@ -4,8 +4,8 @@ import os
 import sys
 from typing import Final, TextIO
 
+from nodeagent.reports.printable import one_line
 from nodeagent.testers.record import Record, Verdict
-from nodeagent.testers.report.printable import one_line
 
 _WORDS: Final = {
     Verdict.PASSED: ("ok", "32"),

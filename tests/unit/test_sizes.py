@@ -12,6 +12,7 @@ LINES = 50
 TABLES = {
     "nodeagent/cli/app.py:run",  # the options of a command
     "nodeagent/cli/app.py:hollow",
+    "nodeagent/cli/app.py:isolation",
     "nodeagent/cli/testers/csi.py:test",
     "nodeagent/cli/testers/cni.py:test",
     "runtimes/testing/cases/test_metrics.py:test_metrics_of_what_containers_did",  # a table of metrics

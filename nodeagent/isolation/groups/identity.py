@@ -228,6 +228,23 @@ def _host_directories(sight: Sight) -> Finding:
     )
 
 
+def _sockets(sight: Sight) -> Finding:
+    mounts: list[dict[str, Any]] = facts.fact(sight.own, "mounts", "mounts")
+    said = {str(mount["point"]): str(mount["socket"]) for mount in mounts if "socket" in mount}
+    points = sorted(point for point, answer in said.items() if answer == "ok")
+    if points:
+        return Finding(
+            probe="identity.sockets",
+            verdict=Verdict.OPEN,
+            value=f"{len(points)}",
+            evidence=", ".join(points),
+            change="no hostPath volumes of type Socket",
+        )
+    by = By.PERMISSIONS if said else By.MOUNT
+    evidence = ", ".join(f"{point}: {answer}" for point, answer in said.items()) or "no mount is a socket"
+    return Finding(probe="identity.sockets", verdict=Verdict.BLOCKED, by=by, value="none", evidence=evidence)
+
+
 def _runnable(sight: Sight) -> Finding:
     mounts: list[dict[str, Any]] = facts.fact(sight.own, "mounts", "mounts")
     both = sorted(
@@ -336,6 +353,14 @@ GROUP = Group(
             risk=Risk.MEDIUM,
             why="files of the host, or of other pods, if they are theirs too",
             judge=_host_directories,
+            on_host=False,
+        ),
+        Probe(
+            id="identity.sockets",
+            title="unix sockets that are mounted",
+            risk=Risk.HIGH,
+            why="who listens there is asked as if by the host: a container runtime's makes pods of any kind",
+            judge=_sockets,
             on_host=False,
         ),
         Probe(

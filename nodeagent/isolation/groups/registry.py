@@ -4,14 +4,7 @@ from nodeagent.isolation.contract import Group
 from nodeagent.isolation.groups import cost, identity, leaks, limits, surface
 from nodeagent.isolation.groups.escapes import group as escapes
 
-GROUPS: tuple[Group, ...] = (
-    surface.GROUP,
-    leaks.GROUP,
-    identity.GROUP,
-    escapes.GROUP,
-    limits.GROUP,
-    cost.GROUP,
-)
+GROUPS: tuple[Group, ...] = (surface.GROUP, leaks.GROUP, identity.GROUP, escapes.GROUP, limits.GROUP, cost.GROUP)
 
 
 class UnknownName(ValueError):

@@ -1,8 +1,8 @@
 /* probe [--host] SECTION[=ARGUMENT] ...   a line of JSON each, and a last one that says that all was done
  * probe --to=FILE SECTION ...             into a file, which is there when it is complete; relay=FILE writes it out
  * probe hold WORD                         the neighbour: who it is, and then it stays
+ * probe deceived                          the neighbour whom spoofing=IP tries to deceive
  * probe [--host] ROLE ARGUMENT            what stays, or takes its time (roles.c)
- * probe target                            the neighbour whom spoofing=IP tries to deceive
  * probe-setuid                            (the same file, owned by root with the setuid bit) its user ids
  */
 #include <errno.h>
@@ -113,8 +113,8 @@ int main(int argc, char **argv)
         json_end();
         return hold(argv[2]);
     }
-    if (argc == 2 && strcmp(argv[1], "target") == 0)
-        return target();
+    if (argc == 2 && strcmp(argv[1], "deceived") == 0)
+        return deceived();
     int at = 1;
     if (at < argc && strcmp(argv[at], "--host") == 0) {
         char line[8];

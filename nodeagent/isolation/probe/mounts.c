@@ -51,8 +51,12 @@ static void tell(char *line)
     json_string("options", options);
     if (!on_host)
         json_string("system options", system_options);
-    if (!on_host && is_plain(kind) && stat(point, &found) == 0 && S_ISDIR(found.st_mode))
-        json_string("write", made_file(point));
+    if (!on_host && is_plain(kind) && stat(point, &found) == 0) {
+        if (S_ISDIR(found.st_mode))
+            json_string("write", made_file(point));
+        if (S_ISSOCK(found.st_mode)) /* what listens there is not spoken to */
+            json_string("socket", access(point, W_OK) < 0 ? error_name(errno) : "ok");
+    }
     if (statvfs(point, &system) == 0)
         json_string("run", system.f_flag & ST_NOEXEC ? "noexec" : "ok");
     json_close('}');

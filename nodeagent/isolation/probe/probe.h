@@ -90,7 +90,7 @@ role serve, victim, aggress, spin, grow_memory, bomb, descriptors, grow_file;
 int hold(const char *word);
 
 /* What another neighbour does, that somebody tries to deceive (spoofing.c). */
-int target(void);
+int deceived(void);
 
 /* A key of that name into the session's keyring, for some time; what came of it. */
 void put_key(const char *word);

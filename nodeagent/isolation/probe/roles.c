@@ -53,7 +53,7 @@ static const struct {
     {"spin", spin},
     {"grow-memory", grow_memory},
     {"bomb", bomb},
-    {"descriptors", descriptors},
+    {"open-files", descriptors},
     {"grow-file", grow_file},
 };
 

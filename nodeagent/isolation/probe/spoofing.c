@@ -99,7 +99,7 @@ static int send_in_name(int fd, const char *victim)
     return sendto(fd, &packet, sizeof packet, 0, (struct sockaddr *)&to, sizeof to) < 0 ? errno : 0;
 }
 
-/* spoofing=IP of the neighbour that runs `probe target`. */
+/* spoofing=IP of the neighbour that runs `probe deceived`. */
 void section_spoofing(char *victim)
 {
     char hardware[32], name[32];
@@ -189,7 +189,7 @@ static void take_packet(int fd, char *source)
 }
 
 /* The neighbour: it asks for an address that nobody has until it is told to end, then says who has it, and what has come from whom. */
-int target(void)
+int deceived(void)
 {
     char hardware[32] = "", name[32], taken[32] = "", source[32] = "", byte;
     int door = listening(SOCK_STREAM, TCP_PORT), packets = listening(SOCK_DGRAM, UDP_PORT), line = -1, asked = 0;
@@ -211,7 +211,7 @@ int target(void)
         if (*hardware)
             strcpy(taken, hardware);
     }
-    json_begin("target");
+    json_begin("deceived");
     json_string("asked", error_name(asked));
     json_string("table", access("/proc/net/arp", R_OK) < 0 ? error_name(errno) : "ok");
     json_string("taken", taken);

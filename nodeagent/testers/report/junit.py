@@ -5,8 +5,8 @@ from itertools import groupby
 from typing import Final
 from xml.etree import ElementTree
 
+from nodeagent.reports.printable import one_line, printable
 from nodeagent.testers.record import Record, Run, Verdict
-from nodeagent.testers.report.printable import one_line, printable
 
 _SILENT: Final = frozenset({Verdict.PASSED, Verdict.FAILED})
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from nodeagent.reports.printable import one_line, printable
 from nodeagent.testers.record import Level, Record, Run, Verdict
-from nodeagent.testers.report.printable import one_line, printable
 
 COLUMNS: Final = (
     (Verdict.PASSED, "PASSED"),

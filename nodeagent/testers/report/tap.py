@@ -3,8 +3,8 @@
 import json
 from typing import Final
 
+from nodeagent.reports.printable import one_line, printable
 from nodeagent.testers.record import Record, Run, Verdict
-from nodeagent.testers.report.printable import one_line, printable
 
 _TODO: Final = frozenset({Verdict.KNOWN_FLAW, Verdict.NOT_KEPT})
 

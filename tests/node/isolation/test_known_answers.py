@@ -1,6 +1,9 @@
 """A pod made weak on purpose in one respect changes exactly the probes that speak of it."""
 
 import asyncio
+import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,19 @@ def capability(name: str) -> dict[str, Any]:
     return context(capabilities={"drop": ["ALL"], "add": [name]})
 
 
+def capabilities(*names: str) -> set[str]:
+    return {f"surface.capability.{name.lower()}" for name in names}
+
+
+def volume(source: dict[str, Any], at: str = "/v") -> dict[str, Any]:
+    return {"volumes": [{"name": "v", **source}], "container": {"volumeMounts": [{"name": "v", "mountPath": at}]}}
+
+
 def of_host(path: str, at: str = "") -> dict[str, Any]:
-    mount = {"name": "v", "mountPath": at or path}
-    return {"volumes": [{"name": "v", "hostPath": {"path": path}}], "container": {"volumeMounts": [mount]}}
+    return volume({"hostPath": {"path": path}}, at or path)
+
+
+SOCKET = f"/var/tmp/nodeagent-known-answers-{os.getpid()}.sock"  # as a container runtime's
 
 
 # No capabilities, the runtime's own filter, no new privileges, no token; root in the container, so that capabilities count.
@@ -40,6 +53,12 @@ BASE = {
         seccompProfile={"type": "RuntimeDefault"},
     ),
 }
+EVERY = """AUDIT_WRITE BPF DAC_OVERRIDE DAC_READ_SEARCH MAC_ADMIN MKNOD NET_ADMIN NET_RAW PERFMON SETFCAP SYS_ADMIN SYS_BOOT
+    SYS_CHROOT SYS_MODULE SYS_NICE SYS_PTRACE SYS_RAWIO SYS_TIME SYSLOG"""
+# With them comes the container's own proc, as it was before the runtime covered it.
+FOLDERS_OF_THE_NODE = {"identity.writable.mounts", "escapes.masks.elsewhere", "escapes.masks.proc_in_user_namespace"}
+# Stronger than the base: root of the pod is nobody of the host's.
+OWN_USERS = {"identity.namespace.user", "identity.host_root", "leaks.slab"}
 WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     # a neighbour that has no more capabilities lets itself be looked into
     "host-pid": (
@@ -129,11 +148,106 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
     "proc": (of_host("/proc"), {"leaks.processes", "leaks.environments", "escapes.process_roots"}),
     "cgroups": (of_host("/sys/fs/cgroup"), {"identity.writable.cgroup"}),
     "machine-id": (of_host("/etc/machine-id"), {"leaks.machine_id"}),
-    # the node's folders are in it: with them comes the container's own proc, as it was before the runtime covered it
-    "volume": (
-        of_host("/var/tmp", "/v"),
-        {"identity.writable.mounts", "escapes.masks.elsewhere", "escapes.masks.proc_in_user_namespace"},
+    "volume": (of_host("/var/tmp", "/v"), FOLDERS_OF_THE_NODE),
+    "host-root": (of_host("/", "/v"), FOLDERS_OF_THE_NODE),
+    "empty-dir": (volume({"emptyDir": {}}), {"identity.writable.mounts"}),
+    "socket": (of_host(SOCKET), {"identity.sockets"}),
+    # the pod's first process is another container, whose proc is another too
+    "shared-pid": (
+        {"shareProcessNamespace": True},
+        {"leaks.processes", "leaks.environments", "escapes.process_roots", "escapes.masks.root_links"},
     ),
+    "perfmon": (capability("PERFMON"), {"surface.capability.perfmon"}),
+    "sys-rawio": (capability("SYS_RAWIO"), {"surface.capability.sys_rawio"}),
+    "sys-boot": (capability("SYS_BOOT"), {"surface.capability.sys_boot"}),
+    "sys-nice": (capability("SYS_NICE"), {"surface.capability.sys_nice"}),
+    "mac-admin": (capability("MAC_ADMIN"), {"surface.capability.mac_admin"}),
+    "own-users": ({"hostUsers": False}, OWN_USERS),
+    "unmasked": (
+        {"hostUsers": False, **context(procMount="Unmasked")},
+        {*OWN_USERS, "leaks.interrupts", "leaks.keys"},
+    ),
+    "default-capabilities": (
+        context(capabilities=None),
+        {
+            *capabilities("AUDIT_WRITE", "DAC_OVERRIDE", "MKNOD", "NET_RAW", "SETFCAP", "SYS_CHROOT"),
+            "surface.chroot",
+            "surface.file_systems_in_user_namespace",
+            "surface.mknod",
+            "surface.socket.audit",
+            "surface.socket.packet",
+            "surface.socket.raw",
+            "surface.socket.xdp",
+        },
+    ),
+    "privileged": (
+        context(privileged=True, allowPrivilegeEscalation=True),
+        {
+            *capabilities(*EVERY.split()),
+            "escapes.core_pattern",
+            "escapes.masks.bind",
+            "escapes.masks.open_tree",
+            "escapes.masks.proc_again",
+            "escapes.masks.proc_by_newer_calls",
+            "escapes.masks.proc_in_user_namespace",
+            "escapes.masks.remount",
+            "escapes.masks.root_links",
+            "escapes.masks.taken_off",
+            "escapes.release_agent",
+            "escapes.tiocsti",
+            "identity.setuid",
+            "identity.writable.cgroup",
+            "identity.writable.proc_control",
+            "identity.writable.proc_sys",
+            "identity.writable.sys",
+            "leaks.interrupts",
+            "leaks.kernel_addresses",
+            "leaks.keys",
+            "leaks.kmsg",
+            "leaks.proc_kmsg",
+            "leaks.timer_list",
+            "surface.add_key",
+            "surface.bpf",
+            "surface.chroot",
+            "surface.devices",
+            "surface.fanotify",
+            "surface.file_systems",
+            "surface.file_systems_in_user_namespace",
+            "surface.io_uring",
+            "surface.ioctl.immutable",
+            "surface.ioctl.kvm",
+            "surface.ioctl.tiocsti",
+            "surface.kcmp",
+            "surface.kernel_log",
+            "surface.mknod",
+            "surface.mount",
+            "surface.mount_namespace",
+            "surface.network_namespace",
+            "surface.no_aslr",
+            "surface.no_new_privs",
+            "surface.open_by_handle",
+            "surface.open_tree",
+            "surface.perf",
+            "surface.perf_kernel",
+            "surface.pid_namespace",
+            "surface.seccomp",
+            "surface.set_host_name",
+            "surface.socket.audit",
+            "surface.socket.packet",
+            "surface.socket.raw",
+            "surface.socket.xdp",
+            "surface.syscalls",
+            "surface.userfaultfd",
+        },
+    ),
+    # what weakens nothing that a probe sees
+    "sysctl": (
+        {"securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]}},
+        set(),
+    ),
+    "groups": ({"securityContext": {"supplementalGroups": [1234]}}, {"identity.groups"}),
+    "no-limits": ({"container": {"resources": None}}, set()),
+    "app-armor": (context(appArmorProfile={"type": "Unconfined"}), set()),
     "not-root": (
         context(runAsUser=65534),
         {
@@ -143,6 +257,7 @@ WEAK: dict[str, tuple[dict[str, Any], set[str]]] = {
             "identity.write_and_run",
             "leaks.slab",
             "surface.file_systems_in_user_namespace",
+            "identity.groups",
         },
     ),
 }
@@ -163,10 +278,23 @@ def _on_host(group: Group) -> Group:
     return Group(name=group.name, title=group.title, probes=tuple(probe for probe in group.probes if probe.on_host))
 
 
-def verdicts(found: dict[str, Finding]) -> dict[str, Verdict]:
-    return {probe: finding.verdict for probe, finding in found.items()}
+def verdicts(found: dict[str, Finding]) -> dict[str, str]:
+    """Probe -> verdict; of the groups, which are good or bad for nobody, which they are."""
+    return {
+        probe: finding.evidence if probe == "identity.groups" else finding.verdict for probe, finding in found.items()
+    }
 
 
+@pytest.fixture
+def listener() -> Iterator[None]:
+    """Somebody at the socket."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(SOCKET)
+        yield
+    Path(SOCKET).unlink()
+
+
+@pytest.mark.usefixtures("listener")
 async def test_each_weakness_changes_its_own_probes(probe_cache: Path) -> None:
     """With runc, against a pod that gives nothing away: so many specs, each with the probes whose verdict it changes."""
     turns = asyncio.Semaphore(AT_ONCE)
@@ -176,12 +304,16 @@ async def test_each_weakness_changes_its_own_probes(probe_cache: Path) -> None:
         async def changed(name: str, changes: dict[str, Any]) -> set[str]:
             async with turns:
                 found = verdicts(await machine.findings(name, changes))
-            return {probe for probe in known if found[probe] is not base[probe]}
+            return {probe for probe in known if found[probe] != base[probe]}
 
         strict = await machine.findings("base", {})
         base = verdicts(strict)
         answers = await asyncio.gather(*(changed(name, changes) for name, (changes, _) in WEAK.items()))
-        assert dict(zip(WEAK, answers, strict=True)) == {name: probes & known for name, (_, probes) in WEAK.items()}
+        wrong = {
+            name: sorted(answer ^ (probes & known))
+            for (name, (_, probes)), answer in zip(WEAK.items(), answers, strict=True)
+        }
+        assert {name: probes for name, probes in wrong.items() if probes} == {}
         failed = [finding for finding in strict.values() if finding.verdict is Verdict.FAILED]
         assert [finding for finding in failed if not _is_of_an_experiment(finding)] == []
         await what_hangs(machine)

@@ -36,7 +36,7 @@ class Spoofing(Experiment):
     @override
     async def run(self, stage: Stage) -> Mapping[str, Any]:
         name = "spoofing-neighbour"
-        address = await stage.start(looking(name, ("target",)))
+        address = await stage.start(looking(name, ("deceived",)))
         try:
             if not address or address in await asyncio.to_thread(host_addresses):
                 return {"left out": "these pods are of the host's network"}
@@ -52,7 +52,7 @@ async def _told(stage: Stage, name: str) -> Mapping[str, Any]:
     """What the neighbour says; it says it as soon as it was told to end, or never."""
     end = time.monotonic() + _TOLD_SECONDS
     while True:
-        found = facts_of(await stage.output(name), ("target",))["target"]
+        found = facts_of(await stage.output(name), ("deceived",))["deceived"]
         if "error" not in found or time.monotonic() > end:
             return found
         await asyncio.sleep(0.05)

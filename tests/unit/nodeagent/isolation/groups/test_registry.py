@@ -15,7 +15,8 @@ def test_groups_and_single_probes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "valid"), [("leak", "surface, leaks, identity, limits, cost"), ("identity.nobody", "identity.root")]
+    ("name", "valid"),
+    [("leak", "surface, leaks, identity, escapes, limits, cost"), ("identity.nobody", "identity.root")],
 )
 def test_unknown_names(name: str, valid: str) -> None:
     """The valid ones: groups, or the probes of a group."""

@@ -1,0 +1,1 @@
+"""A report as one offline page: `write` puts it together of the other files' parts."""
