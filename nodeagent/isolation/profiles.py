@@ -1,5 +1,6 @@
 """Pod specs that probes run in: baseline, restricted, privileged, or a user's own file; and one pod's changes laid over them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from nodeagent.isolation.standards.judgement import Judgement, judge
 from runtimes.kube import merge_patch
 
 CONTAINER = "probe"
-LIMITS: Mapping[str, str] = {"cpu": "1", "memory": "512Mi", "ephemeral-storage": "256Mi"}
+# less than the evaluation has itself (bounds.CPU_SHARE): cgroup v1 refuses more
+_CPU = "1" if (os.cpu_count() or 1) > 1 else "800m"
+LIMITS: Mapping[str, str] = {"cpu": _CPU, "memory": "512Mi", "ephemeral-storage": "256Mi"}
 
 _RESTRICTED = {
     "allowPrivilegeEscalation": False,
