@@ -30,7 +30,7 @@ _SAMPLE_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Limits(Experiment):
-    """Its facts: `cpu`, `memory`, `beside`, `pids`, `files`, `layer`, `volume`; `{"error": why}` where one could not be tried."""
+    """It finds `cpu`, `memory`, `beside`, `pids`, `files`, `layer`, `volume`; `{"error": why}` where one could not be tried."""
 
     @property
     @override
