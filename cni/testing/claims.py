@@ -32,6 +32,19 @@ def routes(config: NetworkConfig) -> bool:
     return any(ipam.get("routes") for ipam in _ipams(config))
 
 
+def source_nat(config: NetworkConfig) -> bool:
+    """Whether who comes to a port of the host by an address that only he has is given another one: option `snat`."""
+    return all(plugin.raw.get("snat", True) for plugin in config.plugins)
+
+
+def not_led_back(config: NetworkConfig) -> str:
+    """Why what a pod sends to a port of the host that leads to itself need not arrive (docs/facts/network.md 7.2); or ""."""
+    if not source_nat(config):
+        return "snat is turned off"
+    modes = [plugin.raw.get("hairpinMode", plugin.type != "bridge") for plugin in config.plugins]
+    return "" if all(modes) else "the bridge has no hairpinMode"
+
+
 def _ipams(config: NetworkConfig) -> Iterator[Mapping[str, Any]]:
     for plugin in config.plugins:
         ipam = plugin.raw.get("ipam")

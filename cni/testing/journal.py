@@ -92,10 +92,9 @@ def _told(run: Run) -> str:
     variables = " ".join(f"{name}={shlex.quote(value)}" for name, value in sorted(run.environment.items()))
     lines = [f"$ {variables} {run.program}", f"stdin:  {_cut(secrecy.struck_out(run.stdin))}"]
     if run.ended is None:
-        on_purpose = f"killed after {run.killed_after_seconds:g} s, as the check wants"
-        lines.append(
-            "ended:  " + (on_purpose if run.killed_after_seconds is not None else "no answer, or not to be run")
-        )
+        after = run.killed_after_seconds
+        why = "no answer, or not to be run" if after is None else f"killed after {after:g} s, as the check wants"
+        lines.append(f"ended:  {why}")
     else:
         lines.append(f"exit:   {run.ended.returncode}")
         lines += [

@@ -104,7 +104,8 @@ class Subject:
             except Exception as error:
                 failed.append(error)
         if failed:
-            raise failed[0] if len(failed) == 1 else ExceptionGroup("DELs after the check", failed)
+            said = "; ".join(dict.fromkeys(map(str, failed)))
+            raise failed[0] if len(failed) == 1 else ExceptionGroup(f"DELs after the check: {said}", failed)
         await self.left_behind()
 
     def remove_namespaces(self) -> None:

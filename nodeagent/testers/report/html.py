@@ -46,10 +46,9 @@ def _details(records: Sequence[Record]) -> Iterator[str]:
         yield "<h2>What was found</h2>\n"
     for record in told:
         yield (
-            f"<details{' open' if record.verdict is Verdict.FAILED else ''}>"
-            f'<summary><span class="{_KINDS[record.verdict]}">{record.verdict}</span> '
-            f"<b>{text(record.name)}</b> {text(record.title)} ({record.level})</summary>"
-            f"<p>{text(record.reason)}</p><pre>{text(record.evidence)}</pre>"
+            f'<details><summary><span class="{_KINDS[record.verdict]}">{record.verdict}</span> '
+            f"<b>{text(record.name)}</b> {text(record.title)} ({record.level})"
+            f"<br>{text(record.reason)}</summary><pre>{text(record.evidence)}</pre>"
             f"<p>Reproduce:</p><pre>{text(record.reproduce)}</pre></details>\n"
         )
 

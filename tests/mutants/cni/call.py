@@ -88,7 +88,7 @@ class Call:
     @property
     def has_namespace(self) -> bool:
         """Whether CNI_NETNS is there."""
-        return bool(self.netns) and os.path.exists(self.netns)
+        return bool(self.netns) and os.path.ismount(self.netns)
 
     @property
     def has_link(self) -> bool:

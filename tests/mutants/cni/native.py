@@ -65,6 +65,20 @@ def has_no_ipv6(call: Call) -> Answer:
     return call.real(request or None)
 
 
+@spoils("nodeagent-cni", network="native", caught_by="N2")
+def routes_ipv6_to_nobody(call: Call) -> Answer:
+    """The gateway of the second family is an address that nobody has, in the namespace and in the result."""
+    answer = call.real()
+    if call.command != "ADD" or not answer.ok:
+        return answer
+    document, nobody = answer.document, "fd00:88::fa"
+    call.inside("ip", "-6", "route", "replace", "default", "via", nobody, "dev", call.ifname)
+    for item in (*document["ips"], *document["routes"]):
+        if ":" in item.get("address", item.get("dst")):
+            item["gateway" if "address" in item else "gw"] = nobody
+    return Answer(0, document)
+
+
 @spoils("nodeagent-cni", network="native", caught_by="A22")
 def does_not_wait_for_ipv6(call: Call) -> Answer:
     """ADD returns while the IPv6 address is tentative."""

@@ -2,9 +2,9 @@
 
     MUTANTS=deletes,checks pytest over_mutants.py
 
-`MUTANTS`: files of mutants (each with its `caught_by`, and the real plugins with the same checks); "odd" (with `touches`);
-"all also" (every mutant, with `also`, too); "all odd" (with every check of the suite). `MUTANTS_FOLDER` takes the programs,
-`MUTANTS_REAL` are the folders of the real ones.
+`MUTANTS`: files of mutants (each with its `caught_by`, and the real plugins with the same checks); "each check" (one mutant for
+each, and nothing else); "odd" (with `touches`); "all also" (every mutant, with `also`, too); "all odd" (with every check of the
+suite). `MUTANTS_FOLDER` takes the programs, `MUTANTS_REAL` are the folders of the real ones.
 """
 
 import os
@@ -22,15 +22,18 @@ from cni.testing.suite import *
 from .mutant import Mutant, Odd
 from .networks import NETWORKS
 from .program import write
-from .table import GROUPS, MUTANTS, ODD
+from .table import GROUPS, MUTANTS, ODD, one_for_each_check
 
 WHAT = os.environ["MUTANTS"]
-FOLDER = Path(os.environ["MUTANTS_FOLDER"])
+# workers of one run do not share programs
+FOLDER = Path(os.environ["MUTANTS_FOLDER"], os.environ.get("PYTEST_XDIST_WORKER", "all"))
 REAL = os.environ["MUTANTS_REAL"].split(":")
 # of a network whose plugin hangs: its checks would take half a minute each
 HANGING_SECONDS = 3.0
 # what fifty at once get wrong, eight do
 AT_ONCE = 8
+# nobody is judged by times
+ROUNDS = 5
 EVERYTHING = "everything"
 
 
@@ -40,6 +43,8 @@ def wanted() -> list[tuple[str, Mutant | Odd | None, str, frozenset[str]]]:
         return [(odd.name, odd, odd.network, frozenset(odd.touches)) for odd in ODD]
     if WHAT == "all odd":
         return [(odd.name, odd, odd.network, frozenset({EVERYTHING})) for odd in ODD]
+    if WHAT == "each check":
+        return [(mutant.name, mutant, mutant.network, frozenset(mutant.caught_by)) for mutant in one_for_each_check()]
     more = WHAT == "all also"
     mutants = MUTANTS if more else [mutant for group in WHAT.split(",") for mutant in GROUPS[group]]
     checks = {mutant: frozenset((*mutant.caught_by, *(mutant.also if more else ()))) for mutant in mutants}
@@ -69,5 +74,9 @@ def network_implementation(request: pytest.FixtureRequest, monkeypatch: pytest.M
             monkeypatch.setattr(wire, "TIMEOUT_SECONDS", HANGING_SECONDS)
             monkeypatch.setattr(implementations, "TIMEOUT_SECONDS", HANGING_SECONDS)
     return Implementation(
-        name=name, document=NETWORKS[network], bin_dirs=tuple(bin_dirs), flaws=RELEASES["containernetworking-1.1.1"]
+        name=name,
+        document=NETWORKS[network],
+        bin_dirs=tuple(bin_dirs),
+        flaws=RELEASES["containernetworking-1.1.1"],
+        timed_rounds=ROUNDS,
     )

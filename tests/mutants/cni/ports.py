@@ -1,5 +1,7 @@
 """Chained plugins: what they pass on, and what they do: host ports, shaping, tuning, firewalls."""
 
+from typing import Any
+
 from .call import NOTHING, Answer, Call
 from .mutant import spoils
 
@@ -93,6 +95,57 @@ def leaves_ports_open(call: Call) -> Answer:
 def needs_the_namespace_to_close_ports(call: Call) -> Answer:
     """DEL leaves the rules when the namespace is gone."""
     return NOTHING if call.command == "DEL" and not call.has_namespace else call.real()
+
+
+@spoils("portmap", network="ports", caught_by="N15")
+def knows_no_sctp(call: Call) -> Answer:
+    """Ports of SCTP lead nowhere."""
+    return call.real(_without(call, "sctp")[0])
+
+
+@spoils("portmap", network="ports", caught_by="N6")
+def forgets_flows(call: Call) -> Answer:
+    """Datagrams that a client sent before there was a pod keep his next ones from it: the kernel knows where they went."""
+    return _by_rules_alone(call)
+
+
+@spoils("portmap", network="ports", caught_by="N6")
+def leaves_flows_to_who_is_gone(call: Call) -> Answer:
+    """A client of a pod that is gone is kept from the next one of the port: his datagrams are still led to the first."""
+    answer = _by_rules_alone(call)
+    for port in {str(item["hostPort"]) for item in _mappings(call.request)} if call.command == "ADD" else ():
+        # those that nobody has led elsewhere
+        flows = ["-p", "udp", "--orig-port-dst", port, "--reply-port-src", port]
+        call.host("sh", "-c", 'conntrack -D "$@" 2> /dev/null || true', "sh", *flows)
+    return answer
+
+
+def _by_rules_alone(call: Call) -> Answer:
+    """Ports of UDP by a rule each, and nothing else."""
+    request, ports = _without(call, "udp")
+    answer = call.real(request)
+    if call.command not in ("ADD", "DEL") or not answer.ok or not call.previous:
+        return answer
+    pod = call.previous["ips"][0]["address"].partition("/")[0]
+    for port in ports:
+        matched = ["-p", "udp", "--dport", str(port["hostPort"])]
+        led = ["-j", "DNAT", "--to-destination", f"{pod}:{port['containerPort']}"]
+        call.host("iptables", "-w", "-t", "nat", "-I" if call.command == "ADD" else "-D", "PREROUTING", *matched, *led)
+    return answer
+
+
+def _without(call: Call, protocol: str) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    """The request without the ports of a protocol, and these. None: what is no object."""
+    request = call.request
+    found = [item for item in _mappings(request) if item["protocol"] == protocol]
+    if found:
+        request["runtimeConfig"]["portMappings"] = [item for item in _mappings(request) if item not in found]
+    return request or None, found
+
+
+def _mappings(request: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = request.get("runtimeConfig", {}).get("portMappings", [])
+    return found
 
 
 @spoils("bandwidth", network="shaped", caught_by="N11")

@@ -11,3 +11,12 @@ GROUPS: dict[str, list[Mutant]] = {
 }
 MUTANTS: list[Mutant] = [mutant for group in GROUPS.values() for mutant in group]
 ODD: list[Odd] = [item for item in vars(odd).values() if isinstance(item, Odd)]
+
+
+def one_for_each_check() -> list[Mutant]:
+    """For each check that must catch something, the first mutant that it must catch."""
+    chosen: list[Mutant] = []
+    for mutant in MUTANTS:
+        if not {check for each in chosen for check in each.caught_by}.issuperset(mutant.caught_by):
+            chosen.append(mutant)
+    return chosen

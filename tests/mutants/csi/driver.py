@@ -46,10 +46,13 @@ FORMS: Final[Mapping[str, Form]] = {
 
 
 class Driver:
-    """`form`: of FORMS. `asked`: what the suite is told beyond that."""
+    """`form`: of FORMS. `asked`: what the suite is told beyond that. `end_seconds`: how long a restart takes to end it, in which
+    it takes what has been sent.
+    """
 
     form: ClassVar[str] = "directory"
     asked: ClassVar[Mapping[str, Any]] = {}
+    end_seconds: ClassVar[float] = 0.0
 
     def __init__(self, healthy: Any, settings: Settings, store: Store) -> None:
         self.healthy = healthy

@@ -15,6 +15,7 @@ from proto import csi_pb2 as csi
 from tests.mutants.csi.driver import MEBIBYTE, Odd
 from tests.mutants.csi.expand import offline_alone
 from tests.mutants.csi.identity import without
+from tests.mutants.csi.proof import Subject
 
 _ODD: Final = "ü \"'../%s$(x)\\"
 _LATER: Final = 99  # of an enumeration, in a specification after ours
@@ -396,3 +397,11 @@ TOGETHER: Final[tuple[tuple[str, tuple[type[Odd], ...], tuple[str, ...]], ...]] 
     ("directory", (NoController,), ()),
     ("directory", (ServesMoreThanItClaims,), ("I10", "X1")),  # what is served beyond is asked for by I10 alone
 )
+
+
+def subjects(*, whole: bool) -> list[Subject]:
+    """What TOGETHER says, as drivers to be tested; `whole`: each with the whole suite."""
+    return [
+        Subject(form=form, drivers=tuple(each.__name__ for each in together), cases=() if whole else cases)
+        for form, together, cases in TOGETHER
+    ]

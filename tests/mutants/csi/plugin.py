@@ -1,5 +1,6 @@
 """The shipped suite on drivers that are named in a file, and what became of each case in another (proof.py: the form of both)."""
 
+import asyncio
 import contextlib
 import subprocess
 import sys
@@ -110,6 +111,7 @@ def csi_implementation(request: pytest.FixtureRequest, drivers: Drivers) -> Impl
         asked |= (MUTANTS | ODD)[name].asked
 
     async def restart() -> None:
+        await asyncio.sleep(sum((MUTANTS | ODD)[name].end_seconds for name in subject.drivers))
         drivers.start(subject)
 
     asked |= {"directory": folder / "work", "log": folder / "log", "restart": restart}

@@ -12,6 +12,8 @@ from csi.driver.records import NodeVolume
 from runtimes.linux import mounts
 from tests.mutants.csi.driver import Meeting, Mutant
 
+_LONG_SECONDS = 2.0  # its caller does not wait as long, and the process does when it ends
+
 
 class RacingPublishIsInternal(Mutant):
     """Of calls for the same volume at the same time all but one are INTERNAL instead of ABORTED or OK."""
@@ -72,6 +74,24 @@ class LockIsKept(Mutant):
         if request.volume_id in self.locked:
             raise errors.Pending("an operation is under way for the volume")
         return await self.healthy.node_unstage_volume(request)
+
+
+class WorkIsNeverDone(Mutant):
+    """NodePublishVolume knows no deadline: where its caller has left it goes on for ever, and who asks again is ABORTED."""
+
+    caught_by = "N31"
+    asked = {"patience_seconds": 0.5}
+
+    @override
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.begun = False
+
+    async def node_publish_volume(self, _request: Any) -> Any:
+        if not self.begun:
+            self.begun = True
+            await asyncio.sleep(_LONG_SECONDS)
+        raise errors.Pending("an operation is under way for the volume")
 
 
 class LastWriteWins(Mutant):

@@ -39,6 +39,23 @@ class NodeIdOfTheProcess(Mutant):
         return answer
 
 
+class NamesAreForgotten(Mutant):
+    """Which names volumes were asked for by is known in memory alone: asked again after a restart, it makes another."""
+
+    caught_by = "X16"
+    end_seconds = 1.0
+
+    @override
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.suffix = secrets.token_hex(4)
+
+    async def create_volume(self, request: Any) -> Any:
+        if request.name:
+            request.name += self.suffix
+        return await self.healthy.create_volume(request)
+
+
 class StartingIsInternal(Mutant):
     """While the driver starts, NodeGetInfo is INTERNAL instead of UNAVAILABLE."""
 

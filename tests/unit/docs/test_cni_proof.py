@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 from cni.testing.levels import check_id
-from tests.mutants.cni.table import MUTANTS, ODD
+from tests.mutants.cni.table import MUTANTS, ODD, one_for_each_check
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -32,3 +32,10 @@ def test_mutants() -> None:
     assert [each.name for each in ODD if not (each.fact.endswith(".") and each.touches)] == []
     named = {check for each in MUTANTS for check in (*each.caught_by, *each.also)}
     assert named | {check for each in ODD for check in each.touches} <= checks()
+
+
+def test_each_check_is_proven() -> None:
+    """Those that are run each time leave no check out that must catch something."""
+    assert {c for each in one_for_each_check() for c in each.caught_by} == {
+        c for each in MUTANTS for c in each.caught_by
+    }

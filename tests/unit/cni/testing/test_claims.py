@@ -31,6 +31,22 @@ def test_what_a_configuration_asks_for(ipam: Any, addresses: bool, ipv6: bool, r
     assert (claims.addresses(asked), claims.ipv6(asked), claims.routes(asked)) == (addresses, ipv6, routes)
 
 
+@pytest.mark.parametrize(
+    ("plugins", "snat", "missing"),
+    [
+        ([{"type": "bridge", "hairpinMode": True}, {"type": "portmap"}], True, ""),
+        ([{"type": "bridge"}, {"type": "portmap"}], True, "the bridge has no hairpinMode"),
+        ([{"type": "ptp"}, {"type": "portmap"}], True, ""),
+        ([{"type": "mine", "hairpinMode": False}], True, "the bridge has no hairpinMode"),
+        ([{"type": "ptp"}, {"type": "portmap", "snat": False}], False, "snat is turned off"),
+    ],
+)
+def test_who_comes_back_to_himself(plugins: Any, snat: bool, missing: str) -> None:
+    """A pod's way to its own port is claimed with source NAT, and over a bridge with hairpinMode."""
+    asked = config.parse(json.dumps({"cniVersion": "1.0.0", "name": "n", "plugins": plugins}).encode())
+    assert (claims.source_nat(asked), claims.not_led_back(asked)) == (snat, missing)
+
+
 def test_nothing_is_there() -> None:
     """A plugin that was asked and gave nothing has not passed."""
     assert claims.found(("10.0.0.2",), "addresses", claimed=True) == ("10.0.0.2",)

@@ -42,6 +42,12 @@ def test_what_is_told(folder: Path) -> None:
     assert "hunter2" not in journal.reproduction()
 
 
+def test_a_run_without_an_end(folder: Path) -> None:
+    """A plugin that never answered is told as that, where the check had not meant to kill it."""
+    journal.note(PROGRAM, {"CNI_COMMAND": "ADD"}, b"{}", None)
+    assert journal.told().endswith("ended:  no answer, or not to be run")
+
+
 def test_only_so_many_are_told(folder: Path) -> None:
     """The last ones, and how many were before; the next check begins anew."""
     for number in range(30):
