@@ -1,11 +1,13 @@
 """A pod of a user's own as the spec that probes run in: what is taken of it, what is changed, and what cannot be had here."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtimes.kube import bounded_yaml
+from nodeagent.isolation.bounds import CPU_SHARE
+from runtimes.kube import bounded_yaml, quantity
 
 NOBODY = 65534
 # What a private node has no objects for, or decides itself, and what would keep the probe from running to its end.
@@ -103,10 +105,21 @@ def _changes(spec: Mapping[str, Any], volumes: list[dict[str, Any]]) -> dict[str
 
 
 def _limits(container: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that every node has; devices and huge pages are a node's own."""
+    """Those that every node has, of CPU no more than an evaluation may use; devices and huge pages are a node's own."""
     resources = container.get("resources")
     limits = resources.get("limits") if isinstance(resources, dict) else None
-    return {name: value for name, value in limits.items() if name in _LIMITED} if isinstance(limits, dict) else {}
+    found = {name: value for name, value in limits.items() if name in _LIMITED} if isinstance(limits, dict) else {}
+    if "cpu" in found and _milli(found["cpu"]) > (os.cpu_count() or 1) * CPU_SHARE * 1000:
+        del found["cpu"]
+    return found
+
+
+def _milli(value: Any) -> int:
+    """0: it is no quantity, and the API says so."""
+    try:
+        return quantity.milli(value)
+    except (quantity.InvalidQuantity, TypeError):
+        return 0
 
 
 def _is_plain(entry: Any) -> bool:
@@ -147,6 +160,6 @@ def _told(spec: Mapping[str, Any]) -> Iterable[str]:
         yield f"left out: {', '.join(fields)}"
     resources = first.get("resources") if isinstance(first.get("resources"), dict) else {}
     if resources and resources != {"limits": _limits(first)}:
-        yield "resources: its limits of CPU, memory and storage alone"
+        yield "resources: its limits of CPU, memory and storage alone, as far as an evaluation may use them"
     if _needs_user(spec):
         yield f"securityContext.runAsUser: {NOBODY}, as the probe's image names no user"

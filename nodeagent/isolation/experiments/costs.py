@@ -37,7 +37,7 @@ QUICK = Length(runs=6, ms=12, starts=3, idle=2)
 
 @dataclass(frozen=True, slots=True)
 class Costs(Experiment):
-    """Its facts, `pod` and `host`: section -> name -> runs (as the probe program tells them; host: before and after the pod);
+    """It finds `pod` and `host`: section -> name -> runs (as the probe program tells them; host: before and after the pod);
     `start` and `memory`: `pod` and `host` -> runs, in milliseconds and bytes; `memory.of`: program -> bytes of one pod.
     """
 

@@ -37,7 +37,7 @@ QUICK = Length(window=50, phase=350, pause=200)
 
 @dataclass(frozen=True, slots=True)
 class Neighbours(Experiment):
-    """Its facts, setting -> kind (`nothing`: alone) -> see `sorted_out`; a setting that could not be tried `{"error": why}`."""
+    """It finds setting -> kind (`nothing`: alone) -> see `sorted_out`; a setting that could not be tried `{"error": why}`."""
 
     @property
     @override

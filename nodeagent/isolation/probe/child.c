@@ -67,8 +67,11 @@ long read_start(const char *path, char *buffer, size_t size)
         return -errno;
     size_t have = 0;
     long error = 0;
+    int overtaken = 16; /* the kernel's log is a ring: what is to be read next may be overwritten meanwhile, which is no refusal */
     while (have + 1 < size) {
         ssize_t count = read(fd, buffer + have, size - 1 - have);
+        if (count < 0 && errno == EPIPE && overtaken-- > 0)
+            continue;
         if (count < 0)
             error = -errno;
         if (count <= 0)

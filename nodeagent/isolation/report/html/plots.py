@@ -19,7 +19,7 @@ def section(report: Report) -> str:
     if not drawn:
         return ""
     told = "Bars: from the lower quartile to the upper one; the long mark is the median, short ones are single runs, the dashed "
-    return f'<h2 id="figures">Cost, with spread</h2>\n<p>{told}line is the bare host.</p>\n{"".join(drawn)}'
+    return f'<h2 id="figures">Figures, with spread</h2>\n<p>{told}line is the bare host.</p>\n{"".join(drawn)}'
 
 
 def _of(report: Report, question: Question) -> list[tuple[str, Figure]]:

@@ -29,7 +29,7 @@ def test_all_that_is_changed_is_told(tmp_path: Path) -> None:
         ],
         "readinessProbe": {"exec": {"command": ["true"]}},
         "resources": {
-            "limits": {"memory": "64Mi", "nvidia.com/gpu": 1},
+            "limits": {"memory": "64Mi", "cpu": 100000, "nvidia.com/gpu": 1},
             "requests": {"cpu": 64},
             "claims": [{"name": "gpu"}],
         },
@@ -47,7 +47,7 @@ def test_all_that_is_changed_is_told(tmp_path: Path) -> None:
         "left out: containers first, side",
         "left out: spec.priorityClassName, spec.runtimeClassName, spec.containers[0].ports, "
         "spec.containers[0].readinessProbe, env S",
-        "resources: its limits of CPU, memory and storage alone",
+        "resources: its limits of CPU, memory and storage alone, as far as an evaluation may use them",
     )
     assert found.changes == {
         "hostPID": True,

@@ -16,8 +16,8 @@ GROWN = {"allowed": 16, "most": 48, "mib": 48, "said": "ok", "seconds": 9.5}
 BOMB = {"allowed": 512, "most": 800, "counted": 512}
 
 
-def judge(probe: str, experiment: str, facts: Mapping[str, Any]) -> Finding:
-    return judged(PROBES[probe], Sight(own={experiment: facts}))
+def judge(probe: str, experiment: str, told: Mapping[str, Any]) -> Finding:
+    return judged(PROBES[probe], Sight(own={experiment: told}))
 
 
 def cpu(*runs: float) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def cpu(*runs: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("probe", "facts", "verdict", "by"),
+    ("probe", "told", "verdict", "by"),
     [
         ("cpu", cpu(99, 101, 100), Verdict.BLOCKED, By.CGROUP),
         ("cpu", cpu(120, 130, 140), Verdict.LIMITED, By.CGROUP),
@@ -49,9 +49,9 @@ def cpu(*runs: float) -> dict[str, Any]:
         ("disk.volume", {"volume": {"error": "does not end"}}, Verdict.FAILED, By.UNKNOWN),
     ],
 )  # fmt: skip
-def test_limits(probe: str, facts: Mapping[str, Any], verdict: Verdict, by: By) -> None:
+def test_limits(probe: str, told: Mapping[str, Any], verdict: Verdict, by: By) -> None:
     """Held, held late, held by half, not held; what could not be tried is no verdict."""
-    found = judge(f"limits.{probe}", "limits", facts)
+    found = judge(f"limits.{probe}", "limits", told)
     assert (found.verdict, found.by) == (verdict, by), found.evidence
 
 

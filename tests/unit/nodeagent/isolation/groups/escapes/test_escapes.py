@@ -118,7 +118,7 @@ def masks(**ways: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("probe", "facts", "given", "verdict", "by"),
+    ("probe", "told", "given", "verdict", "by"),
     [
         ("proc_again", masks(again="unshare: EPERM"), {"missing": ("SYS_ADMIN",)}, Verdict.BLOCKED, By.CAPABILITY),
         ("proc_again", masks(again="mount: EACCES"), {}, Verdict.BLOCKED, By.NAMESPACE),
@@ -139,11 +139,9 @@ def masks(**ways: str) -> dict[str, Any]:
         ("open_tree", {}, {}, Verdict.FAILED, By.UNKNOWN),
     ],
 )
-def test_ways_past_the_masks(
-    probe: str, facts: dict[str, Any], given: dict[str, Any], verdict: Verdict, by: By
-) -> None:
+def test_ways_past_the_masks(probe: str, told: dict[str, Any], given: dict[str, Any], verdict: Verdict, by: By) -> None:
     """The step at which one ended says who ended it."""
-    found = judge(f"escapes.masks.{probe}", facts, **given)
+    found = judge(f"escapes.masks.{probe}", told, **given)
     assert (found.verdict, found.by) == (verdict, by)
 
 
@@ -265,7 +263,7 @@ def links(**told: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("probe", "facts", "verdict", "by"),
+    ("probe", "told", "verdict", "by"),
     [
         ("link_in_volume", links(through={"read": "ENOENT", "outside": "no"}), Verdict.BLOCKED, By.NAMESPACE),
         ("link_in_volume", links(through={"read": "ok", "outside": "yes"}), Verdict.OPEN, By.UNKNOWN),
@@ -278,9 +276,9 @@ def links(**told: dict[str, Any]) -> dict[str, Any]:
         ("link_as_mount_target", links(target={"made": "yes", "refused": "x"}), Verdict.OPEN, By.UNKNOWN),
     ],
 )
-def test_links(probe: str, facts: dict[str, Any], verdict: Verdict, by: By) -> None:
+def test_links(probe: str, told: dict[str, Any], verdict: Verdict, by: By) -> None:
     """What was found outside is open, whatever else was said."""
-    found = judge(f"escapes.{probe}", facts)
+    found = judge(f"escapes.{probe}", told)
     assert (found.verdict, found.by) == (verdict, by)
 
 
@@ -296,7 +294,7 @@ def spoofing(attacker: Mapping[str, str], neighbour: Mapping[str, str]) -> dict[
 
 
 @pytest.mark.parametrize(
-    ("probe", "facts", "given", "verdict", "by"),
+    ("probe", "told", "given", "verdict", "by"),
     [
         ("arp_spoofing", spoofing({}, {"taken": "02:00:5e:00:53:01"}), {}, Verdict.OPEN, By.UNKNOWN),
         ("arp_spoofing", spoofing({}, {}), {}, Verdict.BLOCKED, By.NETWORK),
@@ -329,9 +327,9 @@ def spoofing(attacker: Mapping[str, str], neighbour: Mapping[str, str]) -> dict[
         ),
     ],
 )
-def test_spoofing(probe: str, facts: dict[str, Any], given: dict[str, Any], verdict: Verdict, by: By) -> None:
+def test_spoofing(probe: str, told: dict[str, Any], given: dict[str, Any], verdict: Verdict, by: By) -> None:
     """Open is what the neighbour has taken for true, not what was sent."""
-    found = judge(f"escapes.{probe}", facts, **given)
+    found = judge(f"escapes.{probe}", told, **given)
     assert (found.verdict, found.by) == (verdict, by)
 
 
