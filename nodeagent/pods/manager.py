@@ -22,7 +22,7 @@ from nodeagent.pods.mirrors import Mirrors
 from nodeagent.pods.pod_tasks import PodTasks
 from nodeagent.pods.rules.model import Desired, PodStage, StartFailure, Termination
 from nodeagent.pods.services import PodServices
-from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.status.phase import has_ended
 from nodeagent.pods.step_runs import StepRun
 from nodeagent.pods.supervisor import PodSupervisor
 from nodeagent.podspec.pod import AgentPod, PodUID
@@ -363,8 +363,4 @@ class PodManager:
 
 
 def _is_to_run(pod: AgentPod) -> bool:
-    return not pod.is_deleted and not _has_ended(pod)
-
-
-def _has_ended(pod: AgentPod) -> bool:
-    return pod.status is not None and is_terminal(pod.status.phase)
+    return not pod.is_deleted and not has_ended(pod)

@@ -41,7 +41,7 @@ from nodeagent.pods.rules.replacement import awaiting, replacing
 from nodeagent.pods.rules.runtime_view import name_of_instance
 from nodeagent.pods.rules.termination import deadline_at, deadline_exceeded, pod_grace_seconds, rejected
 from nodeagent.pods.services import Operation, PodServices, UnknownRuntime
-from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.status.phase import has_ended, is_terminal
 from nodeagent.pods.status.pod import pod_status
 from nodeagent.pods.steps.contract import StepError, SyncPass
 from nodeagent.pods.sync_backoff import SyncBackoff
@@ -67,9 +67,8 @@ class PodSupervisor:
         self._services = services
         self._features = Features(services.features)
         self._memory = Memory(rejected=rejected, start_time=_start_time(desired.pod) or services.now())
-        self.active: AgentPod | None = (
-            None  # the pod, while it holds resources: noted, since each start asks all others
-        )
+        # The pod, while it holds resources: noted, since each start asks all others.
+        self.active: AgentPod | None = None
         self._note_active()
         self.stopped = asyncio.Event()  # its containers have ended, for good
         self.released = asyncio.Event()  # its volumes and cgroup are given back, too
@@ -128,7 +127,7 @@ class PodSupervisor:
 
     def _is_echo(self, pod: AgentPod) -> bool:
         """Whether the API's status is the one that was sent, and asks for nothing."""
-        return not _has_ended(pod) and not pod.spec.readinessGates and self._services.statuses.in_step(pod)
+        return not has_ended(pod) and not pod.spec.readinessGates and self._services.statuses.in_step(pod)
 
     def wake(self) -> None:
         self._woken.set()
@@ -338,7 +337,7 @@ class PodSupervisor:
     def _advance(self, status: PodStatus) -> None:
         if self._memory.stage is not PodStage.SYNC:
             return
-        if self._memory.termination is not None or is_terminal(status.phase) or _has_ended(self._desired.pod):
+        if self._memory.termination is not None or is_terminal(status.phase) or has_ended(self._desired.pod):
             self._remember(stage=PodStage.TERMINATING)
             self.backoff.unblock()
             self._refresh.cancel()
@@ -555,12 +554,8 @@ class PodSupervisor:
     def _note_active(self) -> None:
         """A pod that had ended before the agent started has nothing left, even while its supervisor has not yet looked."""
         pod, stage = self._desired.pod, self._memory.stage
-        holds = stage is PodStage.TERMINATING or (stage is PodStage.SYNC and not _has_ended(pod))
+        holds = stage is PodStage.TERMINATING or (stage is PodStage.SYNC and not has_ended(pod))
         self.active = pod if holds and self._memory.rejected is None else None
-
-
-def _has_ended(pod: AgentPod) -> bool:
-    return pod.status is not None and is_terminal(pod.status.phase)
 
 
 def _start_time(pod: AgentPod) -> datetime | None:

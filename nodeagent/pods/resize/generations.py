@@ -10,7 +10,7 @@ import dataclasses
 import msgspec
 
 from nodeagent.pods.resize.allocation import resources_of, same
-from nodeagent.pods.status.phase import is_terminal
+from nodeagent.pods.status.phase import has_ended
 from nodeagent.podspec.pod import AgentPod, PodUID
 
 
@@ -60,4 +60,4 @@ def generation(pod: AgentPod) -> int:
 
 def _ends(pod: AgentPod) -> bool:
     """No resize of it is decided on any more."""
-    return pod.is_deleted or (pod.status is not None and is_terminal(pod.status.phase))
+    return pod.is_deleted or has_ended(pod)

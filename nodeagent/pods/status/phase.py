@@ -36,6 +36,11 @@ def is_terminal(phase: str | None) -> bool:
     return phase in TERMINAL
 
 
+def has_ended(pod: AgentPod) -> bool:
+    """As the API says."""
+    return pod.status is not None and is_terminal(pod.status.phase)
+
+
 def pod_phase(
     pod: AgentPod,
     init_statuses: Mapping[str, ContainerStatus],
