@@ -44,9 +44,8 @@ class Checkpoint(Generic[_Entry]):
         self._path = path
         self._decoder = msgspec.json.Decoder(dict[str, entry])  # type: ignore[valid-type]  # a type known at run time
         self._entries: dict[str, _Entry] = {}
-        self._texts: dict[
-            str, msgspec.Raw
-        ] = {}  # of the same: a file of many pods is written often, and few of them changed
+        # The same in JSON: a file of many pods is written often, and few of them have changed.
+        self._texts: dict[str, msgspec.Raw] = {}
         self._changes = 0  # made in memory
         self._saved = 0  # of them on the disk
         self._writing = asyncio.Lock()

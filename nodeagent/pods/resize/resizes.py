@@ -136,12 +136,8 @@ class Resizes:
 
         Every new pod asks for all others, so an answer is kept for as long as what it is made of: all values, none changes.
         """
-        actuated, promises, given, charged = (
-            self._records.actuated,
-            self._records.allocated,
-            self._records.given,
-            self._charged,
-        )
+        actuated, promises, given = self._records.actuated, self._records.allocated, self._records.given
+        charged = self._charged
         found = []
         for pod in allocated:
             uid = pod.uid
