@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from cni import config as cni_config
 from cni.attachment import AlreadyAttached, Attachment
-from cni.cache import ResultCache
+from cni.cache import CachedAttachment, ResultCache
 from cni.config import NetworkConfig
 from cni.errors import (
     CNIError,
@@ -148,7 +148,7 @@ class CNINetwork(NetworkProvider):
             async with asyncio.timeout(GARBAGE_SECONDS):
                 for config, valid in await asyncio.to_thread(self._attachments_left, own, sandbox_ids):
                     await self._collect(config, valid)
-        except (TimeoutError, OSError) as error:
+        except OSError as error:  # TimeoutError is one
             log.warning("garbage of pod networks is left for the next start: %s", str(error) or "it takes too long")
 
     async def _collect(self, config: NetworkConfig, valid: Collection[tuple[str, str]]) -> None:
@@ -162,14 +162,12 @@ class CNINetwork(NetworkProvider):
         self, own: Path, sandbox_ids: Collection[str]
     ) -> list[tuple[NetworkConfig, Collection[tuple[str, str]]]]:
         """The networks of garbage and the current one, each with the attachments that somebody may own. Blocks."""
-        cached = list(self._cache.all())
-        garbage = [
-            each
-            for each in cached
-            if each.container_id not in sandbox_ids
-            and Path(each.netns).is_relative_to(own)
-            and not is_pinned(Path(each.netns))
-        ]
+        garbage: list[CachedAttachment] = []
+        kept: list[CachedAttachment] = []
+        for each in self._cache.all():
+            netns = Path(each.netns)
+            gone = each.container_id not in sandbox_ids and netns.is_relative_to(own) and not is_pinned(netns)
+            (garbage if gone else kept).append(each)
         networks: dict[str, NetworkConfig] = {}
         with contextlib.suppress(NoNetwork):
             current = self._current()
@@ -179,11 +177,7 @@ class CNINetwork(NetworkProvider):
                 networks.setdefault(each.network, cni_config.parse(each.config))
         known = {(sandbox_id, _INTERFACE) for sandbox_id in sandbox_ids}
         return [
-            (
-                config,
-                known
-                | {(each.container_id, each.ifname) for each in cached if each.network == name and each not in garbage},
-            )
+            (config, known | {(each.container_id, each.ifname) for each in kept if each.network == name})
             for name, config in networks.items()
         ]
 
