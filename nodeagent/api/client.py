@@ -110,7 +110,6 @@ class ApiClient:
     ) -> None:
         self._transport = Transport(connection) if isinstance(connection, Connection) else connection
         self._limit = TokenBucket(qps, burst)
-        self._limited = qps >= 0
         self._timeout_seconds = timeout_seconds
         self._sleep = sleep
         self._in_flight = asyncio.Semaphore(in_flight)
@@ -135,7 +134,7 @@ class ApiClient:
         delay = self._limit.reserve()
         if delay > 0:
             await self._sleep(delay)
-        if self._limited:
+        if self._limit.limits:
             self._transport.observer.waited(verb, delay)
 
     async def close(self) -> None:

@@ -14,9 +14,13 @@ class TokenBucket:
         self._tokens = float(self._burst)
         self._updated_at = clock()
 
+    @property
+    def limits(self) -> bool:
+        return self._qps >= 0
+
     def reserve(self) -> float:
         """Take a token, on credit if there is none, and return the seconds to wait before using it."""
-        if self._qps < 0:
+        if not self.limits:
             return 0.0
         self._refill()
         self._tokens -= 1
@@ -24,7 +28,7 @@ class TokenBucket:
 
     def take(self) -> bool:
         """Take a token if there is one, and say whether there was."""
-        if self._qps < 0:
+        if not self.limits:
             return True
         self._refill()
         if self._tokens < 1:
