@@ -108,17 +108,18 @@ def parse(
     ca_pem = _bytes_of(
         cluster.certificate_authority_data, cluster.certificate_authority, directory, "certificate-authority"
     )
-    in_file = bool(cluster.certificate_authority) and not cluster.certificate_authority_data
-    if in_file and not (ca_pem or b"").strip():
-        raise KubeconfigError(f"certificate-authority: {directory / cluster.certificate_authority} is empty")
+    in_file = cluster.certificate_authority and not cluster.certificate_authority_data
+    ca_file = directory / cluster.certificate_authority if in_file else None
+    if ca_file is not None and not (ca_pem or b"").strip():
+        raise KubeconfigError(f"certificate-authority: {ca_file} is empty")
     if cluster.insecure_skip_tls_verify and ca_pem:
         raise KubeconfigError("certificate-authority and insecure-skip-tls-verify exclude each other")
     server = _server(cluster.server)
     return Connection(
         server=server,
         namespace=chosen.namespace or "default",
-        ca_pem=None if in_file else ca_pem,
-        ca_file=directory / cluster.certificate_authority if in_file else None,
+        ca_pem=None if ca_file is not None else ca_pem,
+        ca_file=ca_file,
         insecure_skip_tls_verify=cluster.insecure_skip_tls_verify,
         tls_server_name=cluster.tls_server_name,
         proxy_url=_proxy(cluster.proxy_url, server, os.environ),
