@@ -86,9 +86,9 @@ class Fleet:
                 calls=calls,
                 turns=asyncio.Semaphore(STARTING_AT_ONCE),
             )
-            names = enumerate(self._settings.node_names)
             nodes = [
-                HollowNode(name, self._settings, site, own_pods=len(self._settings.pods_of(i))) for i, name in names
+                HollowNode(name, self._settings, site, own_pods=len(self._settings.pods_of(number)))
+                for number, name in enumerate(self._settings.node_names)
             ]
             reporter = Reporter(nodes, calls, self._settings.report)
             try:
@@ -170,7 +170,7 @@ class Fleet:
             if not await self._reached(nodes, lambda node: node.sight.ready):
                 return
             reporter.sample("nodes")
-            log.info("all nodes are Ready")
+            log.info("all nodes are Ready%s", self._left_out())
             gc.collect()
             gc.freeze()
             gc.set_threshold(*GC_THRESHOLDS)
@@ -180,7 +180,7 @@ class Fleet:
                 if not await self._reached(nodes, lambda node: node.sight.pods("Running") >= node.own_pods):
                     return
                 reporter.sample("pods")
-                log.info("all pods are Running")
+                log.info("all pods are Running%s", self._left_out())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(settings.duration_seconds):
                     await self._stop.wait()
@@ -200,6 +200,9 @@ class Fleet:
             self._dead.add(node.name)
             log.error("node %s has died: %s", node.name, "; ".join(one_line(each) for each in leaves(error)))
             log.debug("the traceback:", exc_info=error)
+
+    def _left_out(self) -> str:
+        return f", {len(self._dead)} dead nodes left out" if self._dead else ""
 
     async def _tell(self, reporter: Reporter) -> None:
         while True:
