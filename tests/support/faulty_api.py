@@ -5,7 +5,7 @@
         api.inject(html, resource="pods")                    # whatever is asked about pods is answered with a page
         api.clear()
         api.go_away(), api.come_back()                       # nobody listens
-            api.stall_watches()                                  # those that are open stay so, and say nothing more
+        api.stall_watches()                                  # those that are open stay so, and say nothing more
         api.replace_token()                                  # 401 for who still has the old one
         api.let_certificate_expire()                         # no handshake with who has the one that is now in the file
         api.rotate_authority()                               # a server that no client can believe yet

@@ -32,8 +32,6 @@ HURRY = (
     "nodeagent.pods.sync_backoff:RETRY_SECONDS=2",
     "nodeagent.sources.api:BLIND_SECONDS=5",
 )
-
-
 # More often than the agent takes a silent watch for one that has stopped.
 HURRY_OF_API = "nodeagent.apiserver.rest.watching:BOOKMARK_SECONDS=2"
 
