@@ -12,6 +12,7 @@ def test_the_table() -> None:
     assert GATES["NodeLogQuery"] == GATES["KubeletFineGrainedAuthz"] == Gate(Stage.GA, True, locked=True)
     assert GATES["DRAPrioritizedList"] == Gate(Stage.GA, True)
     assert GATES["ConstrainedImpersonation"] == GATES["WatchListClient"] == Gate(Stage.BETA, True)
+    assert GATES["ClientsAllowCARotation"] == GATES["CRDObservedGenerationTracking"] == Gate(Stage.BETA, True)
     assert GATES["MaxUnavailableStatefulSet"] == Gate(Stage.BETA, False)
     assert GATES["ChangeContainerStatusOnKubeletRestart"] == Gate(Stage.DEPRECATED, False)
 
