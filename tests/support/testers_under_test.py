@@ -1,5 +1,6 @@
 """`nodeagent cni test` and `nodeagent csi test` as a user runs them: to their end, and interrupted."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -7,6 +8,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Final, Self
+
+import psutil
 
 PLUGINS: Final = Path("/usr/lib/cni")
 REPO: Final = Path(__file__).resolve().parents[2]
@@ -70,32 +73,21 @@ class Interrupted:
         mounts = Path("/proc/self/mounts").read_text().splitlines()
         found = [line for line in mounts if any(str(folder) in line for folder in self._folders)]
         found += [str(folder) for folder in self._folders if folder.exists()]
-        return found + [str(pid) for pid, folder in _temporary_folders() if folder in self._folders]
+        return found + [str(process.pid) for process, folder in _temporary_folders() if folder in self._folders]
 
 
-def _temporary_folders() -> list[tuple[int, Path]]:
-    """(pid, TMPDIR) of every process that has one from a run of the testers."""
+def _temporary_folders() -> list[tuple[psutil.Process, Path]]:
+    """(process, TMPDIR) of every process that has one from a run of the testers."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            variables = path.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        found += [
-            (int(path.parent.name), Path(os.fsdecode(each.removeprefix(b"TMPDIR="))))
-            for each in variables
-            if each.startswith(b"TMPDIR=") and b"/nodeagent-test-" in each
-        ]
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):  # gone by now
+            folder = process.environ().get("TMPDIR", "")
+            if "/nodeagent-test-" in folder:
+                found.append((process, Path(folder)))
     return found
 
 
 def _folders_of(pid: int) -> set[Path]:
-    """Of the run with that process."""
-    return {folder for child, folder in _temporary_folders() if _parent_of(child) == pid}
-
-
-def _parent_of(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+    """Of the children of that process."""
+    children = psutil.Process(pid).children()
+    return {folder for process, folder in _temporary_folders() if process in children}
