@@ -102,7 +102,8 @@ int main(int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/');
     note_start();
-    if (strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
+    /* whoever comes by the file with the setuid bit, in a store of images, gets nothing else, by whatever name he calls it */
+    if (getuid() != geteuid() || strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
         printf("%d %d\n", (int)getuid(), (int)geteuid());
         return 0;
     }
