@@ -199,6 +199,6 @@ def _print_plan(told: dict[str, str], groups: Sequence[Group], spec: Profile) ->
         rows += [[group.name, "experiment", experiment.about] for experiment in group.experiments]
     print_table(("GROUP", "KIND", "WHAT"), rows)
     print(
-        "\nEach runtime gets a private node (own folders, bridge, subnet, API), and all of it a cgroup with limits on CPU, "
-        "memory and processes; everything is taken away in the end."
+        "\nEach runtime gets a private node (own folders, bridge, subnet, API); pods and the host's column get a cgroup with "
+        "limits on CPU, memory and processes; everything is taken away in the end."
     )
