@@ -145,24 +145,27 @@ def _told(report: Report, telling: _Telling) -> int:
 
 
 async def _until_told(plan: Plan) -> Report | None:
-    """None: somebody pressed Ctrl-C, and everything that was made is taken away."""
+    """None: somebody pressed Ctrl-C, or hung up, and everything that was made is taken away."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        numbers.append(signal.SIGHUP)
     work = asyncio.create_task(evaluate(plan, lambda line: print(f"nodeagent: {line}", file=sys.stderr, flush=True)))
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
         # once: a second one would interrupt what takes away
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.add_signal_handler(number, lambda: print_error("what was made is being taken away"))
         work.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in numbers:
         loop.add_signal_handler(number, stop)
     try:
         return await work
     except asyncio.CancelledError:
         return None
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 
@@ -199,6 +202,6 @@ def _print_plan(told: dict[str, str], groups: Sequence[Group], spec: Profile) ->
         rows += [[group.name, "experiment", experiment.about] for experiment in group.experiments]
     print_table(("GROUP", "KIND", "WHAT"), rows)
     print(
-        "\nEach runtime gets a private node (own folders, bridge, subnet, API), and all of it a cgroup with limits on CPU, "
-        "memory and processes; everything is taken away in the end."
+        "\nEach runtime gets a private node (own folders, bridge, subnet, API); pods and the host's column get a cgroup with "
+        "limits on CPU, memory and processes; everything is taken away in the end."
     )

@@ -13,12 +13,14 @@ from typing import Any
 from lightkube.models.core_v1 import Node
 
 from nodeagent.api.client import ApiClient
+from nodeagent.api.errors import ApiError
 from nodeagent.config import RuntimeSettings
 from nodeagent.isolation import host
 from nodeagent.isolation.bounds import Bounds
 from nodeagent.isolation.contract import (
     HOST,
     Column,
+    Experiment,
     Facts,
     Finding,
     Group,
@@ -27,9 +29,11 @@ from nodeagent.isolation.contract import (
     Question,
     Report,
     Sight,
+    Stage,
     StageError,
     Verdict,
 )
+from nodeagent.isolation.groups.facts import NoFact
 from nodeagent.isolation.image import NAME, image_of
 from nodeagent.isolation.node import NodeSettings, PrivateNode
 from nodeagent.isolation.probe.output import facts_of
@@ -37,6 +41,7 @@ from nodeagent.isolation.profiles import Profile
 from nodeagent.isolation.stage import Place, PodStage
 from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
+from runtimes.linux.tasks import run_blocking, to_the_end
 
 NEIGHBOUR = "neighbour"
 PLACES = ("WORD", "NEIGHBOUR", "NODE")
@@ -67,13 +72,13 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
 
     Cancelled, it takes away what it made before it ends.
     """
-    bounds = Bounds(detect())
-    await asyncio.to_thread(bounds.make)
-    tell(
-        f"all of it runs in the cgroup {bounds.path}; this goes in the end, as everything with {bounds.token} in its name"
-    )
-    registry = ImageRegistry()
+    bounds, registry = Bounds(detect()), ImageRegistry()
     try:
+        await run_blocking(bounds.make)
+        tell(
+            f"pods and the host's column run in the cgroup {bounds.path}; this goes in the end, as everything with "
+            f"{bounds.token} in its name"
+        )
         image = registry.add(NAME, await asyncio.to_thread(image_of, plan.program))
         tell("the bare host")
         columns = [await _host_column(plan, bounds)]
@@ -81,7 +86,7 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
             tell(f"{handler} ({plan.described.get(handler, '')})")
             columns.append(await _Runtime(plan, handler, bounds, registry.host, image, tell).column(columns[0].facts))
     finally:
-        await asyncio.shield(asyncio.to_thread(_close, registry, bounds))
+        await run_blocking(_close, registry, bounds, tell)
     return Report(
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         machine=_machine(),
@@ -95,10 +100,11 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
     )
 
 
-def _close(registry: ImageRegistry, bounds: Bounds) -> None:
+def _close(registry: ImageRegistry, bounds: Bounds, tell: Callable[[str], None]) -> None:
     registry.close()
     bounds.kill()
-    bounds.remove()
+    for line in bounds.remove():
+        tell(f"left behind: {line}")
 
 
 async def _host_column(plan: Plan, bounds: Bounds) -> Column:
@@ -137,13 +143,16 @@ class _Runtime:
             own, neighbour = await self._facts(client, node)
             found = findings(plan.groups, Sight(own=own, host=host_facts, neighbour=neighbour))
             column = replace(column, facts=own, findings=found)
-        except StageError as error:
+        except (StageError, ApiError) as error:
             column = replace(column, error=str(error))
         finally:
-            left = await asyncio.shield(asyncio.create_task(node.end()))
-            for line in left:
-                self.tell(f"left behind: {line}")
+            await to_the_end(self._end(node))
+        _pass_on_cancellation()
         return replace(column, seconds=round(time.monotonic() - begin, 1))
+
+    async def _end(self, node: PrivateNode) -> None:
+        for line in await node.end():
+            self.tell(f"left behind: {line}")
 
     async def _facts(self, client: ApiClient, node: PrivateNode) -> tuple[Facts, Facts]:
         """Of the pod with the experiments, and of its neighbour. Raises StageError when no pod runs at all."""
@@ -174,11 +183,27 @@ class _Runtime:
         for group in plan.groups:
             for experiment in group.experiments:
                 self.tell(f"{self.handler}: {experiment.about}")
-                try:
-                    found[experiment.name] = await experiment.run(stage)
-                except StageError as error:
-                    found[experiment.name] = {"error": str(error)}
+                found[experiment.name] = await tried(experiment, stage)
         return found, neighbour
+
+
+async def tried(experiment: Experiment, stage: Stage) -> Mapping[str, Any]:
+    """Its facts, or `error`: why there are none. It reads what pods have written, which may be anything, as `judged` says."""
+    try:
+        found = await experiment.run(stage)
+    except StageError as error:
+        found = {"error": str(error)}
+    except Exception as error:
+        found = {"error": _reason(error)}
+    _pass_on_cancellation()
+    return found
+
+
+def _pass_on_cancellation() -> None:
+    """A clean-up that failed on the way (a pod that does not stop) has hidden it, and everything else would go on."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def node_address(client: ApiClient, name: str) -> str:
@@ -212,8 +237,11 @@ def judged(probe: Probe, sight: Sight) -> Finding:
     try:
         return probe.judge(sight)
     except Exception as error:
-        reason = str(error) if isinstance(error, LookupError) else f"{type(error).__name__}: {error}"
-        return Finding(probe=probe.id, verdict=Verdict.FAILED, evidence=reason)
+        return Finding(probe=probe.id, verdict=Verdict.FAILED, evidence=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, NoFact) else f"{type(error).__name__}: {error}"
 
 
 def questions(groups: Sequence[Group]) -> tuple[Question, ...]:

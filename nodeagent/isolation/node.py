@@ -8,8 +8,9 @@ import random
 import socket
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,27 @@ class PrivateNode:
 
     async def end(self) -> list[str]:
         """Take away pods, agent and all that is the node's own; what is left all the same, a line each."""
+        steps: Sequence[Callable[[], Awaitable[list[str] | None]]] = (
+            self._end_pods,
+            self._close_client,
+            self._end_agent,
+            self._remove_image,
+            partial(asyncio.to_thread, self._remove_network),
+            partial(asyncio.to_thread, self._bounds.kill),
+            partial(asyncio.to_thread, _remove_folder, self.directory),
+        )
         left: list[str] = []
-        await self._end_pods()
+        for step in steps:  # each, whatever has become of those before
+            try:
+                left += await step() or ()
+            except Exception as error:
+                left.append(f"something of node {self.name}: {type(error).__name__}: {error}")
+        return left
+
+    async def _close_client(self) -> None:
         if self.client is not None:
             await self.client.close()
             self.client = None
-        await self._end_agent()
-        left += await self._remove_image()
-        left += await asyncio.to_thread(self._remove_network)
-        self._bounds.kill()
-        if self.directory != Path():
-            left += await asyncio.to_thread(_remove_folder, self.directory)
-        return left
 
     async def _end_pods(self) -> None:
         if self.client is None or self._agent is None or self._agent.returncode is not None:
@@ -213,7 +223,9 @@ class PrivateNode:
 
 
 def _remove_folder(directory: Path) -> list[str]:
-    """With what a runtime that does not even delete has left mounted in it."""
+    """With what a runtime that does not even delete has left mounted in it. `Path()`: none was made."""
+    if directory == Path():
+        return []
     try:
         for point in sorted(mounts_below(directory), reverse=True):
             unmount_all(point)

@@ -56,10 +56,13 @@ def read(path: Path) -> UserPod:
         raise PodFileError(f"{path}: no Pod: it has no spec with containers")
     if isinstance(spec.get("os"), dict) and spec["os"].get("name") == "windows":
         raise PodFileError(f"{path}: a pod of Windows: this is Linux")
-    volumes = [volume for volume in spec.get("volumes") or () if isinstance(volume, dict)]
-    if missing := [f"{volume.get('name')}: {why}" for volume in volumes if (why := missing_of(volume))]:
-        raise PodFileError(f"{path}: volumes that do not exist here: {'; '.join(missing)}")
-    return UserPod(pod=pod, changes=_changes(spec, volumes), told=tuple(_told(spec)))
+    try:
+        volumes = [volume for volume in spec.get("volumes") or () if isinstance(volume, dict)]
+        if missing := [f"{volume.get('name')}: {why}" for volume in volumes if (why := missing_of(volume))]:
+            raise PodFileError(f"{path}: volumes that do not exist here: {'; '.join(missing)}")
+        return UserPod(pod=pod, changes=_changes(spec, volumes), told=tuple(_told(spec)))
+    except (OSError, TypeError, AttributeError) as error:  # a number where a list belongs, a path that is too long
+        raise PodFileError(f"{path}: no Pod: {error}") from error
 
 
 def missing_of(volume: Mapping[str, Any]) -> str:

@@ -160,7 +160,7 @@ async def _most_threads(stage: Stage, name: str) -> int:
 
 
 async def _files(stage: Stage) -> Mapping[str, Any]:
-    request = PodRequest(name="files", arguments=arguments("descriptors", MOST_FILES), changes=limited({}))
+    request = PodRequest(name="files", arguments=arguments("open-files", MOST_FILES), changes=limited({}))
     ended = await stage.run(request, deadline_seconds=DEADLINE_SECONDS)
     told = entries(ended.output, "descriptors")
     return {"most": MOST_FILES, **(told[-1] if told else {"open": None}), **_end(ended)}

@@ -90,7 +90,7 @@ int bomb(char *argument)
     return 0;
 }
 
-/* descriptors N: files opened, with the limit as high as it goes. */
+/* open-files N: files opened, with the limit as high as it goes. */
 int descriptors(char *argument)
 {
     struct rlimit limit = {0, 0};

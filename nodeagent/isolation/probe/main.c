@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,7 +103,8 @@ int main(int argc, char **argv)
 {
     const char *name = strrchr(argv[0], '/');
     note_start();
-    if (strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
+    /* whoever comes by the file with the setuid bit, in a store of images, gets nothing else, by whatever name he calls it */
+    if (getuid() != geteuid() || strcmp(name == NULL ? argv[0] : name + 1, "probe-setuid") == 0) {
         printf("%d %d\n", (int)getuid(), (int)geteuid());
         return 0;
     }
@@ -119,7 +121,8 @@ int main(int argc, char **argv)
     if (at < argc && strcmp(argv[at], "--host") == 0) {
         char line[8];
         on_host = 1;
-        if (read(0, line, sizeof line) < 0) /* who started it has put it into its cgroup by then */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (read(0, line, sizeof line) <= 0) /* a line: who started it has put it into its cgroup by then; none: it is gone */
             return 1;
         at++;
     }

@@ -6,6 +6,7 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -54,13 +55,15 @@ static int lines_of(const char *path)
     return lines;
 }
 
-/* Flags of an interface, written as they are. */
+/* Flags of an interface, written as they are; on the host that of a network namespace of its own. */
 static int set_flags(void *unused)
 {
     (void)unused;
     struct ifreq request;
     memset(&request, 0, sizeof request);
     strcpy(request.ifr_name, "lo");
+    if (on_host && unshare(CLONE_NEWNET) < 0)
+        return errno;
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &request) < 0)
         return errno;

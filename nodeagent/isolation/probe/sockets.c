@@ -14,7 +14,7 @@
 struct kind {
     const char *name;
     int family, type, protocol;
-    const char *module; /* its name in /proc/net/protocols; NULL: every kernel has it */
+    const char *module; /* its name in /proc/net/protocols; NULL: not asked for there. Of netlink a kernel may load a protocol */
 };
 
 static const struct kind KINDS[] = {

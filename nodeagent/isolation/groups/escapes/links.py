@@ -1,11 +1,12 @@
 """Symbolic links that a pod has laid where the node, or the runtime, looks up a path for another."""
 
 import asyncio
-import shutil
+import contextlib
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from nodeagent.isolation.contract import (
 from nodeagent.isolation.groups import facts
 from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
+from runtimes.linux.removal import remove_tree
+from runtimes.linux.tasks import end_tasks, leave_behind
 
 _PARENT = Path("/var/tmp")
 _SECONDS = 45.0
@@ -60,15 +63,15 @@ class Links(Experiment):
 
     @override
     async def run(self, stage: Stage) -> Mapping[str, Any]:
-        folder = await asyncio.to_thread(_laid)
+        folder = await leave_behind(asyncio.to_thread(_laid), _removed)
+        tasks: list[asyncio.Task[Mapping[str, Any]]] = []
         try:
             traps = _Traps(folder / "volume", folder / "outside", (folder / "outside" / "word").read_text())
-            through, sub_path, target = await asyncio.gather(
-                _through(stage, traps), _sub_path(stage, traps), _target(stage, traps)
-            )
+            tasks += [asyncio.create_task(each(stage, traps)) for each in (_through, _sub_path, _target)]
+            through, sub_path, target = await asyncio.gather(*tasks)
             return {**through, "sub path": sub_path, "mount target": target}
         finally:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await end_tasks(*tasks, then=partial(asyncio.to_thread, _removed, folder))
 
 
 def _laid() -> Path:
@@ -79,6 +82,11 @@ def _laid() -> Path:
         (folder / name / "word").write_text(uuid.uuid4().hex)
     (folder / "volume" / "out").symlink_to(folder / "outside")
     return folder
+
+
+def _removed(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        remove_tree(folder)  # crosses no mount: something may be mounted where the link leads
 
 
 async def _through(stage: Stage, traps: _Traps) -> Mapping[str, Any]:

@@ -206,11 +206,14 @@ def _keys(sight: Sight) -> Finding:
 
 
 def _abstract(sight: Sight) -> Finding:
-    probe = "escapes.abstract_sockets"
     said = facts.text(sight.own, "network", "abstract socket")
+    return abstract_socket(sight, "escapes.abstract_sockets", said, "a neighbour's abstract socket is reached")
+
+
+def abstract_socket(sight: Sight, probe: str, said: str, reached: str) -> Finding:
+    """What connecting to one says of it. `reached`: the evidence where it is."""
     if said == "ok":
-        evidence = "a neighbour's abstract socket is reached"
-        return Finding(probe=probe, verdict=Verdict.OPEN, value=said, evidence=evidence, change="hostNetwork: false")
+        return Finding(probe=probe, verdict=Verdict.OPEN, value=said, evidence=reached, change="hostNetwork: false")
     by = By.RUNTIME if facts.own_kernel(sight) else By.NAMESPACE
     evidence = f"connect says {said}; network namespace {facts.fact(sight.own, 'identity', 'namespaces').get('net')}"
     return Finding(probe=probe, verdict=Verdict.BLOCKED, by=by, value=said, evidence=evidence)

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from nodeagent.isolation.contract import By, Experiment, Finding, Probe, Risk, Sight, Stage, Verdict
 from nodeagent.isolation.groups import facts
-from nodeagent.isolation.groups.escapes.neighbours import host_addresses
+from nodeagent.isolation.groups.escapes.neighbours import abstract_socket, host_addresses
 from nodeagent.isolation.groups.escapes.pods import looking
 from nodeagent.isolation.probe.output import facts_of
 
@@ -99,14 +99,8 @@ def probes() -> tuple[Probe, ...]:
 
 
 def _abstract(sight: Sight) -> Finding:
-    probe = "escapes.host_abstract_sockets"
     said = facts.text(sight.own, "outside", "abstract socket")
-    if said == "ok":
-        evidence = "a listener of this command is reached"
-        return Finding(probe=probe, verdict=Verdict.OPEN, value=said, evidence=evidence, change="hostNetwork: false")
-    by = By.RUNTIME if facts.own_kernel(sight) else By.NAMESPACE
-    evidence = f"connect says {said}; network namespace {facts.fact(sight.own, 'identity', 'namespaces').get('net')}"
-    return Finding(probe=probe, verdict=Verdict.BLOCKED, by=by, value=said, evidence=evidence)
+    return abstract_socket(sight, "escapes.host_abstract_sockets", said, "a listener of this command is reached")
 
 
 def _metadata(sight: Sight) -> Finding:

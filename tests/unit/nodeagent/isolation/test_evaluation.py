@@ -1,8 +1,14 @@
-"""Judging, and what sections are asked for."""
+"""Judging, what sections are asked for, and what becomes of an experiment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, cast
+
+import pytest
 
 from nodeagent.isolation.bounds import limits
-from nodeagent.isolation.contract import Finding, Group, Probe, Risk, Sight, Verdict
-from nodeagent.isolation.evaluation import filled, host_sections, judged
+from nodeagent.isolation.contract import Experiment, Finding, Group, Probe, Risk, Sight, Stage, StageError, Verdict
+from nodeagent.isolation.evaluation import filled, host_sections, judged, tried
 from nodeagent.isolation.groups.registry import GROUPS
 from nodeagent.isolation.probe.output import merged
 
@@ -62,3 +68,48 @@ def test_what_it_may_use_of_a_machine() -> None:
     small, large = limits(2, 4 * 2**30), limits(64, 512 * 2**30)
     assert (small.cpu_quota_us, small.memory_limit_bytes, small.pids_limit) == (180_000, 2 * 2**30, 4096)
     assert large.memory_limit_bytes == 6 * 2**30
+
+
+class Trial(Experiment):
+    """An experiment that does `work`, and has no need of a stage."""
+
+    name = about = "trial"
+
+    def __init__(self, work: Callable[[], Awaitable[Mapping[str, Any]]]) -> None:
+        self.work = work
+
+    async def run(self, stage: Stage) -> Mapping[str, Any]:
+        return await self.work()
+
+
+async def test_an_experiment_that_cannot_read_its_pods_has_failed() -> None:
+    """What a pod has written may be anything: the facts say what was wrong, and the other experiments go on."""
+    answers: list[Mapping[str, Any]] = [{}]
+
+    async def reads() -> Mapping[str, Any]:
+        return {"begin": answers[0]["begin"]}
+
+    async def refused() -> Mapping[str, Any]:
+        raise StageError("pod x: refused")
+
+    stage = cast(Stage, None)
+    assert await tried(Trial(reads), stage) == {"error": "KeyError: 'begin'"}
+    assert await tried(Trial(refused), stage) == {"error": "pod x: refused"}
+
+
+async def test_a_clean_up_that_fails_does_not_hide_a_cancellation() -> None:
+    """A pod that does not stop after Ctrl-C is no reason to go on with the next experiment."""
+    begun = asyncio.Event()
+
+    async def stays() -> Mapping[str, Any]:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise StageError("pod x: does not stop")
+
+    task = asyncio.create_task(tried(Trial(stays), cast(Stage, None)))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -125,3 +125,21 @@ def test_a_pod_of_windows(tmp_path: Path) -> None:
     """Has no place here."""
     with pytest.raises(PodFileError, match="a pod of Windows: this is Linux"):
         read(written(tmp_path, {"os": {"name": "windows"}, "containers": [{"name": "c"}]}))
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"volumes": 3},
+        {"securityContext": 3},
+        {"initContainers": 3},
+        {"containers": [{"name": "c", "env": 3}]},
+        {"containers": [{"name": "c", "env": [{"name": "A", "valueFrom": 3}]}]},
+        {"volumes": [{"name": "v", "hostPath": {"path": "/" + 5000 * "a"}}]},
+        {"volumes": [{"name": "v", "projected": {"sources": 3}}]},
+    ],
+)
+def test_what_is_shaped_like_no_pod(tmp_path: Path, spec: dict[str, Any]) -> None:
+    """A number where a list belongs, a path that no file has: a word to the user, and no traceback."""
+    with pytest.raises(PodFileError, match=r"pod\.yaml: no Pod: "):
+        read(written(tmp_path, {"containers": [{"name": "c"}], **spec}))
