@@ -2,11 +2,12 @@
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+
+from runtimes.linux.files import replace_file
 
 _Report = TypeVar("_Report")
 
@@ -57,12 +58,4 @@ def publish(
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            _write(each.file, text)
-
-
-def _write(file: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".", delete=False) as temporary:
-        temporary.write(text)
-    made = Path(temporary.name)
-    made.chmod(0o644)
-    made.replace(file)
+            replace_file(each.file, text.encode(), mode=0o644, durable=False)
