@@ -1,6 +1,7 @@
 """`--output FORM[=FILE]`: where each form of a report goes. A form is a name and what writes it."""
 
 import os
+import stat
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,11 +42,19 @@ def _one(text: str, forms: Sequence[str]) -> Destination:
     if not equals:
         return Destination(form)
     path = Path(os.path.abspath(file))  # noqa: PTH100  # links stay
-    if not path.parent.is_dir() or path.is_dir():
-        raise ValueError(
-            f"{file} cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}"
-        )
+    if why := _unwritable(path):
+        raise ValueError(f"{file} cannot be written: {why}")
     return Destination(form, path)
+
+
+def _unwritable(path: Path) -> str:
+    """Why no file can be put there; empty where one can. Root could put one in the place of /dev/stdout, for good."""
+    if not path.parent.is_dir():
+        return "there is no such folder"
+    if path.is_dir():
+        return "it is a folder"
+    there = os.path.lexists(path)
+    return "it is a link, a device or a pipe, no file" if there and not stat.S_ISREG(path.lstat().st_mode) else ""
 
 
 def publish(
