@@ -1,9 +1,11 @@
 """What both commands have in common, with a process of checks that only pretends; bad input, a line each."""
 
+import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ import typer
 from tester_records import record
 from typer.testing import CliRunner
 
+from csi.testing.chosen import Chosen
 from nodeagent.cli.app import app
+from nodeagent.cli.testers import csi as csi_command
 from nodeagent.cli.testers.options import carried_out
 from nodeagent.testers import child, command, needs
 from nodeagent.testers.child import BrokenOff, Job, arguments
@@ -176,3 +180,11 @@ def test_without_pytest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert carried_out(lambda: 0) == 2
     assert capsys.readouterr().err == "nodeagent: no_such_package not installed: pip install 'nodeagent[test]'\n"
     assert isinstance(app, typer.Typer)
+
+
+def test_defaults_are_the_same() -> None:
+    """Of `nodeagent csi test` and of the suite: the command passes on only what is another."""
+    given = inspect.signature(csi_command.test).parameters
+    for field in fields(Chosen):
+        if field.name != "endpoint":  # the suite has none
+            assert (given[field.name].default or None) == (field.default or None), field.name
