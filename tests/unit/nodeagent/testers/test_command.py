@@ -69,6 +69,13 @@ def test_exit_status(pretend: Pretend, records: list[Record], error: Exception, 
     assert command.run(CNI, Choice(level=level), subject) == status
 
 
+def test_what_looked_at_nothing(pretend: Pretend, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says why, in a line after those of the checks: it is no success, and nothing has failed."""
+    pretend([record("G2", Verdict.NOT_CLAIMED, reason="no GC")], None)
+    assert command.run(CNI, Choice(), subject) == 2
+    assert capsys.readouterr().err.splitlines()[1:] == ["nodeagent: nothing was tested: no GC"]
+
+
 def test_how_to_see_it_again(pretend: Pretend, tmp_path: Path) -> None:
     """A failure has a shell line and the command with its id; reports have the checks in the order of the suite."""
     skipped = record("K1", Verdict.SKIPPED, reason="name some (--cni-conf)")
