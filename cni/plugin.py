@@ -55,12 +55,12 @@ async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call, *, ran: Ran 
         "CNI_COMMAND": call.command,
         "CNI_PATH": ":".join(map(str, bin_dirs)),
     }
-    completed = None
+    stdin, completed = json.dumps(call.config).encode(), None
     try:
-        completed = await _run(plugin, path, environment, call)
+        completed = await _run(plugin, path, environment, stdin, call)
     finally:
         told = {name: value for name, value in environment.items() if name in _PARAMETERS}
-        ran(path, told, json.dumps(call.config).encode(), completed)
+        ran(path, told, stdin, completed)
     if not completed.ok:
         raise _failure(plugin, call.command, completed)
     text = completed.stdout.strip()
@@ -74,8 +74,7 @@ async def invoke(plugin: str, bin_dirs: Sequence[Path], call: Call, *, ran: Ran 
         raise BadOutput(f"the plugin printed something that is not JSON: {shown!r}").at(call.command, plugin) from error
 
 
-async def _run(plugin: str, path: Path, environment: Mapping[str, str], call: Call) -> process.Completed:
-    stdin = json.dumps(call.config).encode()
+async def _run(plugin: str, path: Path, environment: Mapping[str, str], stdin: bytes, call: Call) -> process.Completed:
     for attempt in range(_BUSY_TRIES):
         try:
             return await process.run([str(path)], timeout_seconds=call.timeout_seconds, stdin=stdin, env=environment)

@@ -26,12 +26,16 @@ class Bound(Protocol[_Asked, _Given]):
     async def __call__(self, request: _Asked, *, deadline_seconds: float | None = None) -> _Given: ...
 
 
-class Call(Generic[Request, Response]):
-    """One call. CSI names a method's messages by the method, so the method follows from the request."""
+class _Messages(Generic[Request, Response]):
+    """CSI names a method's messages by the method, so the method follows from the request."""
 
     def __init__(self, request: type[Request], response: type[Response]) -> None:
         self.request = request
         self.response = response
+
+
+class Call(_Messages[Request, Response]):
+    """One call."""
 
     @overload
     def __get__(self, service: None, owner: type) -> Self: ...
@@ -56,12 +60,8 @@ class BoundStream(Protocol[_Asked, _Given]):
     def __call__(self, request: _Asked, *, deadline_seconds: float | None = None) -> AsyncGenerator[_Given, None]: ...
 
 
-class Stream(Generic[Request, Response]):
+class Stream(_Messages[Request, Response]):
     """One such call, as `Call` otherwise."""
-
-    def __init__(self, request: type[Request], response: type[Response]) -> None:
-        self.request = request
-        self.response = response
 
     @overload
     def __get__(self, service: None, owner: type) -> Self: ...

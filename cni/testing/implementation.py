@@ -2,7 +2,7 @@
 
 import json
 import string
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -66,7 +66,7 @@ class Implementation:
         """The configuration for one check. host-local keeps its addresses below `folder`, away from those of the machine."""
         text = string.Template(json.dumps(self.document)).safe_substitute(FOLDER=str(folder))
         document: dict[str, Any] = json.loads(text)
-        for plugin in document.get("plugins", [document]):
+        for plugin in parts(document):
             ipam = plugin.get("ipam")
             if isinstance(ipam, dict) and ipam.get("type") == "host-local":
                 ipam.setdefault("dataDir", str(folder / "ipam"))
@@ -75,7 +75,7 @@ class Implementation:
     @property
     def known_flaws(self) -> tuple[Flaw, ...]:
         """Those of the plugins in the chain."""
-        types = {plugin.get("type") for plugin in self.document.get("plugins", [self.document])}
+        types = {plugin.get("type") for plugin in parts(self.document)}
         return tuple(flaw for flaw in self.flaws if flaw.plugin in types)
 
     def open(self, document: Mapping[str, Any], memory: Path) -> tuple[NetworkConfig, Verbs]:
@@ -96,3 +96,9 @@ class Implementation:
     async def _noted(self, kind: str, call: Call) -> Any:
         """A run of a program, noted for those who want to know what was sent and what came back."""
         return await invoke(kind, self.bin_dirs, call, ran=journal.note)
+
+
+def parts(document: Mapping[str, Any]) -> Sequence[dict[str, Any]]:
+    """The objects of the plugins in a configuration: of the list, or the one that it is."""
+    found: Sequence[dict[str, Any]] = document.get("plugins", [document])
+    return found

@@ -21,7 +21,7 @@ from cni.result import Result
 from cni.testing import namespaces
 from cni.testing.flaws import Leftovers
 from cni.testing.host import Host, look
-from cni.testing.implementation import Implementation, Verbs
+from cni.testing.implementation import Implementation, Verbs, parts
 from cni.testing.pod import Pod
 
 # where plugins are known to keep files about single containers
@@ -177,7 +177,7 @@ class Subject:
     def with_pool_of(self, size: int) -> "Subject":
         """With room for `size` addresses in every range. Skips the check where the addresses are not configured as ranges."""
         document = copy.deepcopy(dict(self.document))
-        for part in document.get("plugins", [document]):
+        for part in parts(document):
             ipam = part.get("ipam") or {}
             if "subnet" in ipam:
                 ipam["ranges"] = [[{key: ipam.pop(key) for key in RANGE_KEYS if key in ipam}], *ipam.get("ranges", [])]

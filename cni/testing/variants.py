@@ -2,7 +2,6 @@
 
 import copy
 import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from cni import plugin
+from cni.testing.implementation import parts
 from cni.testing.subject import RANGE_KEYS, Subject, kept_by
 
 # for benchmarks (RFC 2544), and a local one: no pod network and no uplink of a check has them
@@ -60,11 +60,6 @@ async def another_network(network: Subject) -> Subject:
     network.kept |= kept
     second.kept = network.kept
     return second
-
-
-def parts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The objects of the plugins in a configuration."""
-    yield from document.get("plugins", [document])
 
 
 @dataclass(frozen=True, slots=True)

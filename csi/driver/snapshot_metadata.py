@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from csi import errors
@@ -34,9 +34,10 @@ class SnapshotMetadataService:
         self._check(request.max_results)
         async with self._locks.of(checks.required(request.snapshot_id, "snapshot_id")):
             snapshot = self._disk(request.snapshot_id)
-            first = _first_block(request.starting_offset, snapshot.size_bytes)
             with self._image(snapshot) as image:
-                blocks = await run_blocking(lambda: [each for each in written(image) if each >= first])
+                blocks = await run_blocking(
+                    lambda: asked_for(written(image), request.starting_offset, end=snapshot.size_bytes)
+                )
         return (
             csi.GetMetadataAllocatedResponse(
                 block_metadata_type=_KIND, volume_capacity_bytes=snapshot.size_bytes, block_metadata=some
@@ -56,9 +57,10 @@ class SnapshotMetadataService:
             base, target = self._disk(request.base_snapshot_id), self._disk(request.target_snapshot_id)
             if base.source_volume_id != target.source_volume_id:
                 raise errors.InvalidArgument("the snapshots are of different volumes")
-            first = _first_block(request.starting_offset, target.size_bytes)
             with self._image(base) as old, self._image(target) as new:
-                blocks = await run_blocking(lambda: [each for each in changed(old, new) if each >= first])
+                blocks = await run_blocking(
+                    lambda: asked_for(changed(old, new), request.starting_offset, end=target.size_bytes)
+                )
         return (
             csi.GetMetadataDeltaResponse(
                 block_metadata_type=_KIND, volume_capacity_bytes=target.size_bytes, block_metadata=some
@@ -112,11 +114,14 @@ def changed(old: int, new: int) -> Iterator[int]:
             yield block
 
 
-def _first_block(offset: int, size: int) -> int:
-    """Of where an answer is to go on. Raises OutOfRange."""
-    if not 0 <= offset <= size:
-        raise errors.OutOfRange(f"starting_offset: the snapshot has {size} bytes")
-    return offset - offset % BLOCK_BYTES
+def asked_for(blocks: Iterable[int], offset: int, *, end: int) -> list[int]:
+    """Those in which there is something from `offset` on and before `end`: the other snapshot may be the larger one.
+
+    Raises OutOfRange.
+    """
+    if not 0 <= offset <= end:
+        raise errors.OutOfRange(f"starting_offset: the snapshot has {end} bytes")
+    return [block for block in blocks if block < end and offset < min(block + BLOCK_BYTES, end)]
 
 
 def messages(blocks: Sequence[int], most: int, *, end: int) -> Iterator[list[csi.BlockMetadata]]:

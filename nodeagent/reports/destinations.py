@@ -1,12 +1,14 @@
 """`--output FORM[=FILE]`: where each form of a report goes. A form is a name and what writes it."""
 
 import os
+import stat
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
+
+from runtimes.linux.files import replace_file
 
 _Report = TypeVar("_Report")
 
@@ -40,11 +42,19 @@ def _one(text: str, forms: Sequence[str]) -> Destination:
     if not equals:
         return Destination(form)
     path = Path(os.path.abspath(file))  # noqa: PTH100  # links stay
-    if not path.parent.is_dir() or path.is_dir():
-        raise ValueError(
-            f"{file} cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}"
-        )
+    if why := _unwritable(path):
+        raise ValueError(f"{file} cannot be written: {why}")
     return Destination(form, path)
+
+
+def _unwritable(path: Path) -> str:
+    """Why no file can be put there; empty where one can. Root could put one in the place of /dev/stdout, for good."""
+    if not path.parent.is_dir():
+        return "there is no such folder"
+    if path.is_dir():
+        return "it is a folder"
+    there = os.path.lexists(path)
+    return "it is a link, a device or a pipe, no file" if there and not stat.S_ISREG(path.lstat().st_mode) else ""
 
 
 def publish(
@@ -57,12 +67,4 @@ def publish(
             sys.stdout.write(text)
             sys.stdout.flush()
         else:
-            _write(each.file, text)
-
-
-def _write(file: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, prefix=".", delete=False) as temporary:
-        temporary.write(text)
-    made = Path(temporary.name)
-    made.chmod(0o644)
-    made.replace(file)
+            replace_file(each.file, text.encode(), mode=0o644, durable=False)

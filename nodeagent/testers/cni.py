@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cni.testing.chosen import Chosen, implementation
+from cni.testing.implementation import parts
 from cni.testing.ready_made import program_of, versions_of
 from nodeagent.testers.command import Choice, Subject
 from nodeagent.testers.command import run as carry_out
@@ -62,7 +63,7 @@ def _as_read(network: Chosen, document: Mapping[str, Any], folder: Path) -> Chos
 def _types(document: Mapping[str, Any]) -> list[str]:
     """Of the plugins in the chain, each with who gives its addresses."""
     found = []
-    for part in document.get("plugins", [document]):
+    for part in parts(document):
         ipam = part.get("ipam")
         found += [str(part.get("type")), *([str(ipam["type"])] if isinstance(ipam, dict) and ipam.get("type") else [])]
     return list(dict.fromkeys(found))

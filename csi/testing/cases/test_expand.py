@@ -29,6 +29,12 @@ def expansion(driver: Subject, volume: VolumeUnderTest, by: int) -> csi.Controll
     )
 
 
+def _needs_an_expansion(driver: Subject) -> None:
+    """Skips where the driver claims neither kind."""
+    if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
+        pytest.skip("not claimed: an expansion")
+
+
 def on_node(volume: VolumeUnderTest, target: Path, size: int) -> csi.NodeExpandVolumeRequest:
     return csi.NodeExpandVolumeRequest(
         volume_id=volume.volume_id,
@@ -133,8 +139,7 @@ async def test_x10_growing_while_it_is_used(driver: Subject) -> None:
 async def test_n27_growing_that_has_to_wait(driver: Subject) -> None:
     """While it is published it grows, or that is FAILED_PRECONDITION and it goes on as it is; then it grows once it is not."""
     driver.needs(*_NEEDED)
-    if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
-        pytest.skip("not claimed: an expansion")
+    _needs_an_expansion(driver)
     volume = await driver.volume()
     target = await driver.publish(volume)
     before = _total(target)
@@ -161,8 +166,7 @@ async def test_n27_growing_that_has_to_wait(driver: Subject) -> None:
 async def test_x11_growing_while_it_is_not_used(driver: Subject) -> None:
     """What was written before is there, and the file system is larger when it is published the next time."""
     driver.needs(*_NEEDED)
-    if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
-        pytest.skip("not claimed: an expansion")
+    _needs_an_expansion(driver)
     volume = await driver.volume()
     target = await driver.publish(volume)
     before = _total(target)
@@ -180,8 +184,7 @@ async def test_x11_growing_while_it_is_not_used(driver: Subject) -> None:
 async def test_x11b_a_block_device_grows(driver: Subject) -> None:
     """At the next time that it is published, at the latest; what was at its beginning is there."""
     driver.needs(*_NEEDED)
-    if not driver.claims & {PluginCapability.ONLINE_EXPANSION, PluginCapability.OFFLINE_EXPANSION}:
-        pytest.skip("not claimed: an expansion")
+    _needs_an_expansion(driver)
     volume = await driver.block_volume()
     target = await driver.publish(volume)
     devices.write(target, b"precious")

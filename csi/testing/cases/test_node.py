@@ -79,7 +79,9 @@ async def test_n5_staged_in_another_way(driver: Subject) -> None:
 
 @must("NodeStageVolume")
 async def test_n6_staged_as_what_it_is_not(driver: Subject) -> None:
-    """As what the driver itself does not confirm for the volume (ValidateVolumeCapabilities): FAILED_PRECONDITION, no mount."""
+    """As what the driver itself does not confirm for the volume (ValidateVolumeCapabilities): FAILED_PRECONDITION, or
+    INVALID_ARGUMENT, and no mount.
+    """
     driver.needs(NodeCapability.STAGE_UNSTAGE_VOLUME, ControllerCapability.CREATE_DELETE_VOLUME)
     volume = await driver.volume()
     wanted = [driver.capability(block=True), *(driver.capability(mode) for mode in AccessMode)]

@@ -93,7 +93,7 @@ async def test_d4_what_has_changed(driver: Subject) -> None:
 
 @should("GetMetadataDelta")
 async def test_d4b_snapshots_of_different_volumes(driver: Subject) -> None:
-    """INVALID_ARGUMENT."""
+    """INVALID_ARGUMENT; or FAILED_PRECONDITION, from a driver that does not follow changes."""
     driver.needs(*_NEEDED)
     (_, one), (_, other) = await _written(driver, b"one", at=0), await _written(driver, b"one", at=0)
     with driver.refused("INVALID_ARGUMENT", "FAILED_PRECONDITION"):

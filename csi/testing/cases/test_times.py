@@ -17,8 +17,9 @@ _LIVES = 10
 
 @should("Volume Lifecycle")
 async def test_x20_times(driver: Subject, record_property: Callable[[str, object], None]) -> None:
-    """Ten volumes one after the other, made, used and taken away: reports have the median and the 99th percentile of each call
-    in milliseconds (`NodePublishVolume_p50_ms`), and of a volume's way to a pod and back (`publish`, `teardown`).
+    """Ten volumes one after the other, made, used and taken away: reports have the median and the 99th percentile (of ten: the
+    slowest) of each call in milliseconds (`NodePublishVolume_p50_ms`), and of a volume's way to a pod and back (`publish`,
+    `teardown`).
     """
     driver.needs(ControllerCapability.CREATE_DELETE_VOLUME)
     took: dict[str, list[float]] = defaultdict(list)

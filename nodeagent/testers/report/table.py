@@ -19,7 +19,7 @@ _MOST_EVIDENCE_LINES: Final = 40
 
 
 def write(run: Run) -> str:
-    parts = [*_told(run, Verdict.FAILED), *_short(run), *_counts(run), "", verdict(run)]
+    parts = [*_failures(run), *_short(run), *_counts(run), "", verdict(run)]
     return "\n".join(parts) + "\n"
 
 
@@ -30,10 +30,10 @@ def verdict(run: Run) -> str:
     return f"{line} (broken off: {one_line(run.stopped)})" if run.stopped else line
 
 
-def _told(run: Run, which: Verdict) -> list[str]:
+def _failures(run: Run) -> list[str]:
     lines: list[str] = []
     for record in run.records:
-        if record.verdict is which:
+        if record.verdict is Verdict.FAILED:
             lines += [f"{record.verdict.upper()} {record.name}: {record.title} ({record.level})", *_detail(record), ""]
     return lines
 

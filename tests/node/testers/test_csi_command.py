@@ -37,9 +37,8 @@ def test_some_cases(driver: DriverProcess, tmp_path: Path) -> None:
     done = nodeagent("csi", "test", "--endpoint", driver.endpoint, *chosen, "-o", f"json={tmp_path}/r.json")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "r.json").read_text())
-    verdicts = {each["id"]: each["verdict"] for each in told["records"]}
-    assert verdicts.pop("C31", "not claimed") == "not claimed"
-    assert verdicts == {"I2": "passed", "N12": "passed"}
+    verdicts = [(each["id"], each["verdict"]) for each in told["records"]]
+    assert verdicts == [("C31", "not claimed"), ("I2", "passed"), ("N12", "passed")]
     assert driver.endpoint in told["subject"]
     assert list((driver.state / "volumes").iterdir()) == []
 
@@ -87,9 +86,9 @@ def test_ctrl_c(driver: DriverProcess) -> None:
 
 
 def test_a_capability_that_is_named(driver: DriverProcess) -> None:
-    """Options that ask for what the driver does not claim, and a run that looks at nothing: one line, exit status 2."""
-    elsewhere = nodeagent("csi", "test", "--endpoint", driver.endpoint, "--node-only", "--parameters", "a=b")
-    assert (elsewhere.returncode, elsewhere.stderr) == (
+    """An option that asks for what the driver does not claim: one line, exit status 2."""
+    done = nodeagent("csi", "test", "--endpoint", driver.endpoint, "--node-only", "--parameters", "a=b")
+    assert (done.returncode, done.stderr) == (
         2,
         "nodeagent: --parameters: the driver does not claim CREATE_DELETE_VOLUME\n",
     )

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from csi.driver.snapshot_metadata import BLOCK_BYTES, changed, messages, written
+from csi import errors
+from csi.driver.snapshot_metadata import BLOCK_BYTES, asked_for, changed, messages, written
 
 SIZE = 16 * BLOCK_BYTES + 4096
 
@@ -39,6 +40,18 @@ def test_what_has_changed(images: tuple[int, int]) -> None:
     os.pwrite(old, b"gone", 4 * BLOCK_BYTES)
     os.pwrite(new, b"new", 6 * BLOCK_BYTES)
     assert list(changed(old, new)) == [4 * BLOCK_BYTES, 6 * BLOCK_BYTES]
+
+
+def test_what_is_asked_for() -> None:
+    """From the block that the offset is in, up to the end of the snapshot: an older one may be larger. Beyond: OUT_OF_RANGE."""
+    blocks = [0, BLOCK_BYTES, 16 * BLOCK_BYTES, 17 * BLOCK_BYTES]
+    assert asked_for(blocks, 0, end=SIZE) == blocks[:3]
+    assert asked_for(blocks, BLOCK_BYTES - 1, end=SIZE) == blocks[:3]
+    assert asked_for(blocks, BLOCK_BYTES, end=SIZE) == blocks[1:3]
+    assert asked_for(blocks, SIZE, end=SIZE) == []
+    for beyond in (-1, SIZE + 1):
+        with pytest.raises(errors.OutOfRange):
+            asked_for(blocks, beyond, end=SIZE)
 
 
 def test_messages() -> None:

@@ -55,3 +55,13 @@ def test_a_restart_and_a_second_node(pytester: pytest.Pytester) -> None:
         "--csi-log=/log",
     )
     pytester.runpytest_inprocess(*OPTIONS, *given).assert_outcomes(passed=1)
+
+
+def test_defaults_are_the_same(pytester: pytest.Pytester) -> None:
+    """Of the options and of what they make."""
+    pytester.makepyfile("""
+        from csi.testing.chosen import Chosen, implementation
+        def test_it(csi_implementation):
+            assert csi_implementation == implementation(Chosen(endpoint="unix:///s"))
+    """)
+    pytester.runpytest_inprocess(*OPTIONS, "--csi-endpoint=unix:///s").assert_outcomes(passed=1)

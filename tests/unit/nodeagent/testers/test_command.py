@@ -1,9 +1,11 @@
 """What both commands have in common, with a process of checks that only pretends; bad input, a line each."""
 
+import inspect
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,9 @@ import typer
 from tester_records import record
 from typer.testing import CliRunner
 
+from csi.testing.chosen import Chosen
 from nodeagent.cli.app import app
+from nodeagent.cli.testers import csi as csi_command
 from nodeagent.cli.testers.options import carried_out
 from nodeagent.testers import child, command, needs
 from nodeagent.testers.child import BrokenOff, Job, arguments
@@ -63,6 +67,13 @@ def test_exit_status(pretend: Pretend, records: list[Record], error: Exception, 
     """Of a run: the level decides what counts; what broke off, or looked at nothing, is no success."""
     pretend(records, error)
     assert command.run(CNI, Choice(level=level), subject) == status
+
+
+def test_what_looked_at_nothing(pretend: Pretend, capsys: pytest.CaptureFixture[str]) -> None:
+    """Says why, in a line after those of the checks: it is no success, and nothing has failed."""
+    pretend([record("G2", Verdict.NOT_CLAIMED, reason="no GC")], None)
+    assert command.run(CNI, Choice(), subject) == 2
+    assert capsys.readouterr().err.splitlines()[1:] == ["nodeagent: nothing was tested: no GC"]
 
 
 def test_how_to_see_it_again(pretend: Pretend, tmp_path: Path) -> None:
@@ -176,3 +187,11 @@ def test_without_pytest(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert carried_out(lambda: 0) == 2
     assert capsys.readouterr().err == "nodeagent: no_such_package not installed: pip install 'nodeagent[test]'\n"
     assert isinstance(app, typer.Typer)
+
+
+def test_defaults_are_the_same() -> None:
+    """Of `nodeagent csi test` and of the suite: the command passes on only what is another."""
+    given = inspect.signature(csi_command.test).parameters
+    for field in fields(Chosen):
+        if field.name != "endpoint":  # the suite has none
+            assert (given[field.name].default or None) == (field.default or None), field.name
