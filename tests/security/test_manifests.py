@@ -31,7 +31,7 @@ BOMB = "a0: &a0 [x, x]\n" + "\n".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for 
 
 def manifest(name: str, metadata: dict[str, Any] | None = None, **spec: Any) -> str:
     made = pod_object(name, "sleep", "100000", automountServiceAccountToken=False)
-    made["spec"] |= spec
+    made["spec"] |= {"terminationGracePeriodSeconds": 1, **spec}
     made["metadata"] |= metadata or {}
     return yaml.safe_dump(made)
 

@@ -214,12 +214,12 @@ async def test_wrong_architecture(store: DiskImageStore, image: Image, layer: La
 
 
 async def test_several_gzip_members(
-    store: DiskImageStore, image: Image, layer: Layer, builder: Any, monkeypatch: Any
+    store: DiskImageStore, image: Image, layer: Layer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A layer that was compressed in pieces, whose end does not tell its length, is unpacked all the same."""
     compress = gzip.compress
     monkeypatch.setattr(
-        builder.gzip, "compress", lambda data, **_: compress(data[:700], mtime=0) + compress(data[700:], mtime=0)
+        gzip, "compress", lambda data, **_: compress(data[:700], mtime=0) + compress(data[700:], mtime=0)
     )
     archive = image(layer(("file", "a", "x" * 5000), ("file", "b", "y")), layer(("file", "c", "z")))
     monkeypatch.undo()
