@@ -1,6 +1,5 @@
 """The commands of `nodeagent` and their options. What they do is in a file each, imported when the command is run."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from nodeagent.cli.output import Output
+from nodeagent.cli.path_option import path
 from nodeagent.cli.testers.cni import test as test_cni
 from nodeagent.cli.testers.csi import test as test_csi
 
@@ -36,17 +36,10 @@ app.add_typer(cni, name="cni", no_args_is_help=True)
 cni.command("test")(test_cni)
 
 
-def _path(text: str | Path) -> Path:
-    """Made absolute where it is read: later the working directory may be another, and other programs get the path."""
-    if not str(text) or "\0" in str(text):
-        raise typer.BadParameter("an empty path" if not str(text) else "a path with a null byte")
-    return Path(os.path.abspath(text))  # noqa: PTH100  # links stay
-
-
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", parser=_path, help="KubeletConfiguration and NodeAgentConfiguration documents."
+        "--config", metavar="FILE", parser=path, help="KubeletConfiguration and NodeAgentConfiguration documents."
     ),
 ]
 KubeconfigOption = Annotated[
@@ -54,21 +47,21 @@ KubeconfigOption = Annotated[
     typer.Option(
         "--kubeconfig",
         metavar="FILE",
-        parser=_path,
+        parser=path,
         help="How to reach the API; in a pod, its service account's folder.",
     ),
 ]
 RootDirOption = Annotated[
-    Path, typer.Option("--root-dir", metavar="DIR", parser=_path, help="Pod volumes and plugin sockets.")
+    Path, typer.Option("--root-dir", metavar="DIR", parser=path, help="Pod volumes and plugin sockets.")
 ]
 StateDirOption = Annotated[
     Path,
     typer.Option(
-        "--state-dir", metavar="DIR", parser=_path, help="The engine's images and records, the embedded API's store."
+        "--state-dir", metavar="DIR", parser=path, help="The engine's images and records, the embedded API's store."
     ),
 ]
 RunDirOption = Annotated[
-    Path, typer.Option("--run-dir", metavar="DIR", parser=_path, help="Sockets and pinned namespaces.")
+    Path, typer.Option("--run-dir", metavar="DIR", parser=path, help="Sockets and pinned namespaces.")
 ]
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="What to print.")]
 NodeNameOption = Annotated[str, typer.Option("--node-name", metavar="NAME", help="Default: the host name.")]
@@ -88,7 +81,7 @@ def run(
         typer.Option(
             "--bootstrap-kubeconfig",
             metavar="FILE",
-            parser=_path,
+            parser=path,
             help="Asks for a client certificate, and writes --kubeconfig, where that has no valid one.",
         ),
     ] = None,
@@ -98,7 +91,7 @@ def run(
     run_dir: RunDirOption = RUN_DIR,
     container_logs_dir: Annotated[
         Path,
-        typer.Option("--container-logs-dir", metavar="DIR", parser=_path, help="Links to the log of each container."),
+        typer.Option("--container-logs-dir", metavar="DIR", parser=path, help="Links to the log of each container."),
     ] = Path("/var/log/containers"),
     node_name: NodeNameOption = "",
     node_ip: Annotated[str, typer.Option("--node-ip", metavar="IP", help="Default: that of the default route.")] = "",
@@ -110,13 +103,13 @@ def run(
         typer.Option(
             "--image-credential-provider-config",
             metavar="PATH",
-            parser=_path,
+            parser=path,
             help="CredentialProviderConfig: a file or a folder.",
         ),
     ] = None,
     image_credential_provider_bin_dir: Annotated[
         Path | None,
-        typer.Option("--image-credential-provider-bin-dir", metavar="DIR", parser=_path, help="Its programs."),
+        typer.Option("--image-credential-provider-bin-dir", metavar="DIR", parser=path, help="Its programs."),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
@@ -254,7 +247,7 @@ def isolation(
     pod: Annotated[
         Path | None,
         typer.Option(
-            "--pod", metavar="FILE", parser=_path, help="A Pod of yours: the level it meets, and the probes in it."
+            "--pod", metavar="FILE", parser=path, help="A Pod of yours: the level it meets, and the probes in it."
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter runs of what is timed.")] = False,
@@ -264,7 +257,7 @@ def isolation(
     ] = None,
     compare: Annotated[
         Path | None,
-        typer.Option("--compare", metavar="FILE", parser=_path, help="An older report (JSON): say what changed since."),
+        typer.Option("--compare", metavar="FILE", parser=path, help="An older report (JSON): say what changed since."),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
@@ -272,12 +265,12 @@ def isolation(
     ] = None,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", parser=_path, help="Show this one (JSON), and measure nothing."),
+        typer.Option("--report", metavar="FILE", parser=path, help="Show this one (JSON), and measure nothing."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     probe: Annotated[
         Path | None,
-        typer.Option("--probe", metavar="FILE", parser=_path, help="The probe program, compiled elsewhere."),
+        typer.Option("--probe", metavar="FILE", parser=path, help="The probe program, compiled elsewhere."),
     ] = None,
 ) -> None:
     """Compare what a pod can see and do under each runtime of this machine.
@@ -314,11 +307,11 @@ def hollow(
     ] = None,
     kubeconfig: Annotated[
         Path | None,
-        typer.Option("--kubeconfig", metavar="FILE", parser=_path, help="Of the API; default: an embedded one."),
+        typer.Option("--kubeconfig", metavar="FILE", parser=path, help="Of the API; default: an embedded one."),
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option("--state-dir", metavar="DIR", parser=_path, help="Of the embedded API; default: a temporary one."),
+        typer.Option("--state-dir", metavar="DIR", parser=path, help="Of the embedded API; default: a temporary one."),
     ] = None,
     api_port: Annotated[
         int, typer.Option("--api-port", metavar="PORT", min=0, max=65535, help="Of the embedded API; 0: any free one.")
@@ -369,7 +362,7 @@ def hollow(
     ] = 10.0,
     report: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE", parser=_path, help="The same figures, a JSON line each."),
+        typer.Option("--report", metavar="FILE", parser=path, help="The same figures, a JSON line each."),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option("--log-level", metavar="LEVEL", help="debug, info (the default), warning, error.")
@@ -426,7 +419,7 @@ def version() -> None:
 @image.command("import")
 def image_import(
     archive: Annotated[
-        Path, typer.Argument(parser=_path, metavar="ARCHIVE", help="An OCI layout, an OCI archive or a docker archive.")
+        Path, typer.Argument(parser=path, metavar="ARCHIVE", help="An OCI layout, an OCI archive or a docker archive.")
     ],
     tag: Annotated[str | None, typer.Option("--tag", help="Name the image so, whatever the archive says.")] = None,
     unpinned: Annotated[

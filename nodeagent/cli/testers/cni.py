@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from nodeagent.cli.path_option import path
 from nodeagent.cli.testers import options
 from nodeagent.cli.testers.options import carried_out, choice
 
@@ -15,13 +16,11 @@ _WORKERS = min(4, len(os.sched_getaffinity(0)))
 def test(
     conf: Annotated[
         Path | None,
-        typer.Option("--conf", metavar="FILE", parser=options.path, help="The network: a .conflist, .conf or .json."),
+        typer.Option("--conf", metavar="FILE", parser=path, help="The network: a .conflist, .conf or .json."),
     ] = None,
     conf_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--conf-dir", metavar="FOLDER", parser=options.path, help="Instead: the first usable file, as on a node."
-        ),
+        typer.Option("--conf-dir", metavar="FOLDER", parser=path, help="Instead: the first usable file, as on a node."),
     ] = None,
     plugin: Annotated[
         str, typer.Option("--plugin", metavar="NAME", help="Instead: a network of that plugin, made for the purpose.")
@@ -31,7 +30,7 @@ def test(
         typer.Option(
             "--bin-dir",
             metavar="FOLDER",
-            parser=options.path,
+            parser=path,
             help="Where plugins are; repeatable. Default: /opt/cni/bin, /usr/lib/cni, /usr/libexec/cni.",
         ),
     ] = None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nodeagent.cli.path_option import path
 from nodeagent.cli.testers import options
 from nodeagent.cli.testers.options import carried_out, choice
 
@@ -31,7 +32,7 @@ def test(
     ] = None,
     secrets: Annotated[
         Path | None,
-        typer.Option("--secrets", metavar="FILE", parser=options.path, help="YAML or JSON: call -> its secrets."),
+        typer.Option("--secrets", metavar="FILE", parser=path, help="YAML or JSON: call -> its secrets."),
     ] = None,
     volume_size: Annotated[str, typer.Option("--volume-size", metavar="QUANTITY", help="Of new volumes.")] = "10Gi",
     expand_by: Annotated[str, typer.Option("--expand-by", metavar="QUANTITY", help="How much they grow.")] = "1Gi",
@@ -39,7 +40,7 @@ def test(
     workdir: Annotated[
         Path | None,
         typer.Option(
-            "--workdir", metavar="DIR", parser=options.path, help="Where to mount; the driver sees it by the same path."
+            "--workdir", metavar="DIR", parser=path, help="Where to mount; the driver sees it by the same path."
         ),
     ] = None,
     second_node_id: Annotated[
@@ -54,9 +55,7 @@ def test(
     ] = "",
     log: Annotated[
         Path | None,
-        typer.Option(
-            "--log", metavar="FILE", parser=options.path, help="What the driver writes: searched for secrets."
-        ),
+        typer.Option("--log", metavar="FILE", parser=path, help="What the driver writes: searched for secrets."),
     ] = None,
     exceptions: options.ExceptionsOption = None,
     run: options.RunOption = None,

@@ -1,6 +1,5 @@
 """What both testers let one choose, as annotations of their commands' parameters."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,16 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nodeagent.cli.output import print_error
+from nodeagent.cli.path_option import path
 
 if TYPE_CHECKING:
     from nodeagent.testers.command import Choice
-
-
-def path(text: str | Path) -> Path:
-    """Absolute, links kept: the checks run in another process."""
-    if not str(text) or "\0" in str(text):
-        raise typer.BadParameter("an empty path" if not str(text) else "a path with a null byte")
-    return Path(os.path.abspath(text))  # noqa: PTH100  # links stay
 
 
 RunOption = Annotated[

@@ -1,4 +1,4 @@
-/* files=PATH,PATH,…: whether each can be read, and how it begins; whether it could be opened for writing, which nothing is done with. */
+/* files=PATH,PATH,…: whether each can be read, and a hash of it; whether it could be opened for writing, which nothing is done with. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -34,6 +34,14 @@ static int is_only_opened(const char *path)
     return strcmp(path, "/proc/kmsg") == 0;
 }
 
+/* A report is passed on: it says that a pod sees a token, a log, an id, not what they are. What is judged by how it begins: whether
+ * addresses are zeros, and a word that an experiment has laid out.
+ */
+static int is_told(const char *path)
+{
+    return strcmp(path, "/proc/kallsyms") == 0 || strncmp(path, "/niso", 5) == 0;
+}
+
 static void tell(const char *path)
 {
     static char text[65536];
@@ -55,7 +63,7 @@ static void tell(const char *path)
             json_number("size", length);
             snprintf(sum, sizeof sum, "%016llx", (unsigned long long)hash(text, length));
             json_string("hash", sum);
-            if (!on_host) /* a report is passed on: it says whether a pod sees the same, not what */
+            if (!on_host && is_told(path))
                 json_bytes("start", text, (size_t)(length < START ? length : START));
         }
         json_string("write", writable(path));

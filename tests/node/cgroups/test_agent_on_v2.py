@@ -1,8 +1,8 @@
-"""The whole agent under pure cgroup v2: User-Mode Linux, booted once, one test here for each test that runs there.
+"""Engine and whole agent under pure cgroup v2: User-Mode Linux, booted once, one test here for each test that runs there.
 
-They are those of agent_on_v2.py and, with a node of their own, the tests of limits. What that kernel (6.1) has no part of is not
-tested there: cpuset and hugetlb controllers, PSI, nf_tables' `inet` family (rules are those of iptables), more than one CPU,
-systemd.
+They are those of engine_on_v2.py, agent_on_v2.py and, with a node of their own, the tests of limits. What that kernel (6.1) has
+no part of is not tested there: cpuset and hugetlb controllers, PSI, nf_tables' `inet` family (rules are those of iptables), more
+than one CPU, systemd.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,12 @@ from uml import InnerTests, functions_of, run_tests_in_uml
 pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-on-v2"), pytest.mark.timeout(960)]
 
 HERE = Path(__file__).parent
-FILES = (HERE / "agent_on_v2.py", *(HERE.parent / "limits" / f"test_{name}.py" for name in ("cpu", "memory", "node")))
+LIMITS = tuple(HERE.parent / "limits" / f"test_{name}.py" for name in ("cpu", "memory", "node"))
+FILES = (HERE / "engine_on_v2.py", HERE / "agent_on_v2.py", *LIMITS)
 LEFT_OUT = {
     "test_huge_pages",  # no hugetlb
     "test_oom_scores",  # not about cgroups
-    # what is taken away, and what made again, is decided by names, the same on both
-    "test_orphans_go_and_others_stay",
-    "test_a_cgroup_that_vanished_is_made_again",
+    "test_orphans_go_and_others_stay",  # what is taken away is decided by names, the same on both
 }
 
 
