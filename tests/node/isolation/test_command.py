@@ -62,7 +62,7 @@ def by_probe(column: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def test_runtimes_beside_each_other(tmp_path: Path) -> None:
     """runc, crun, gVisor, and one that makes no containers: its column says why, and each of the others has all its answers.
 
-    gVisor shows a kernel of its own where the others show the host's. A report is passed on: nothing of the pods' tokens is in it.
+    gVisor shows a kernel of its own where the others show the host's. A report is passed on: it has nothing of the pods' tokens.
     """
     broken = tmp_path / "broken"
     broken.write_text(NO_CONTAINERS)
