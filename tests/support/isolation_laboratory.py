@@ -37,7 +37,7 @@ class Laboratory:
     async def findings(self, name: str, changes: Mapping[str, Any]) -> dict[str, Finding]:
         """Probe -> finding, of a pod with that spec laid over the base's."""
         ended = await self.stage.run(
-            PodRequest(name=name, arguments=self.sections, changes=changes), deadline_seconds=60
+            PodRequest(name=name, arguments=self.sections, changes=changes), deadline_seconds=180
         )
         own = facts_of(ended.output, self.sections)
         return self.judged(own)

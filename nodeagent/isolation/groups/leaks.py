@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from nodeagent.isolation.contract import By, Finding, Group, Probe, Risk, Sight, Verdict
+from nodeagent.isolation.contract import By, Facts, Finding, Group, Probe, Risk, Sight, Verdict
 from nodeagent.isolation.groups import facts
 
-_CLOCK_SLACK_MS = 120_000
-"""Columns are looked at one after the other: clocks that differ by less than this are one clock."""
+_CLOCK_SLACK_MS = 30_000
+"""Clocks that differ by less than this are one clock: they are read one after the other, and the time of day is adjusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,10 +259,15 @@ def _size(sight: Sight) -> Finding:
     return Finding(probe="leaks.size", verdict=Verdict.BLOCKED, by=By.RUNTIME, value=value, evidence="not the host's")
 
 
+def _began(seen: Facts, name: str) -> int:
+    """When a clock was at 0, in ms of the time of day: two looks at one clock, however far apart, have that in common."""
+    return int(facts.fact(seen, "clocks", "realtime ms")) - int(facts.fact(seen, "clocks", name))
+
+
 def _clock(probe: str, name: str) -> Callable[[Sight], Finding]:
     def judge(sight: Sight) -> Finding:
-        own, host = (int(facts.fact(each, "clocks", name)) for each in (sight.own, sight.host))
-        value = f"{own // 1000} s"
+        value = f"{int(facts.fact(sight.own, 'clocks', name)) // 1000} s"
+        own, host = (_began(each, name) for each in (sight.own, sight.host))
         if abs(own - host) < _CLOCK_SLACK_MS:
             return Finding(probe=probe, verdict=Verdict.OPEN, value=value, evidence=f"{name}: the host's")
         by = By.RUNTIME if facts.own_kernel(sight) else By.NAMESPACE

@@ -89,12 +89,31 @@ static void list(const char *below, int *left)
         closedir(folder);
 }
 
+/* The biggest of this machine, for loop devices come and go. Returns 0 if there is none. */
+static dev_t biggest_disk(void)
+{
+    static char text[16384];
+    char *rest = NULL;
+    unsigned long long most = 0;
+    dev_t found = 0;
+    if (read_start("/proc/partitions", text, sizeof text) <= 0)
+        return 0;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        unsigned int a, b;
+        unsigned long long blocks;
+        if (sscanf(line, "%u %u %llu", &a, &b, &blocks) == 3 && blocks > most) {
+            most = blocks;
+            found = makedev(a, b);
+        }
+    }
+    return found;
+}
+
 /* A disk of this machine by a node of our own: nothing is read. */
 static const char *own_disk_node(void)
 {
-    static char text[4096];
-    unsigned int a = 0, b = 0;
-    if (read_start("/proc/partitions", text, sizeof text) <= 0 || sscanf(text, "%*[^\n] %u %u", &a, &b) != 2)
+    dev_t disk = biggest_disk();
+    if (disk == 0)
         return "no disk";
     char path[] = "/tmp/nodeagent-isolation-XXXXXX";
     int fd = mkstemp(path);
@@ -102,7 +121,7 @@ static const char *own_disk_node(void)
         return error_name(errno);
     close(fd);
     unlink(path);
-    if (mknod(path, S_IFBLK | 0600, makedev(a, b)) < 0)
+    if (mknod(path, S_IFBLK | 0600, disk) < 0)
         return error_name(errno);
     const char *said = opened(path, O_RDONLY);
     unlink(path);

@@ -2,8 +2,8 @@
 itself, and its requests stay few."""
 
 import contextlib
-import os
 import platform
+import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -20,8 +20,8 @@ from node_under_test import eventually, free_port, is_ready, pod_object, restart
 from prometheus_client.parser import text_string_to_metric_families
 from small_disk import small_disk
 
-LIBRARIES = Path(f"/usr/lib/{platform.machine()}-linux-gnu")
-FAKE_TIME, FAKE_NAMES = str(LIBRARIES / "faketime" / "libfaketimeMT.so.1"), str(LIBRARIES / "libnss_wrapper.so")
+FAKE_TIME = f"/usr/lib/{platform.machine()}-linux-gnu/faketime/libfaketimeMT.so.1"
+FAULTY_NAMES = Path(faulty_api.__file__).with_name("faulty_names.c")
 HOST = "api.faults.test"
 # of an agent with a dozen watches, all of which are cut at once
 BURST, PER_SECOND = 120, 12.0
@@ -34,7 +34,7 @@ pytestmark = [
     pytest.mark.node,
     pytest.mark.xdist_group("agent-api-faults"),
     pytest.mark.timeout(400),
-    needs(FAKE_TIME, FAKE_NAMES, "mkfs.ext4"),
+    needs(FAKE_TIME, "cc", "mkfs.ext4"),
 ]
 
 
@@ -46,10 +46,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def node(folder: Path, demo_image: Path) -> Iterator[JoinedNode]:
     """With a clock, a disk and names that tests can spoil, and a pod `steady` that must never notice anything."""
+    names = folder / "faulty_names.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", names, FAULTY_NAMES], check=True, timeout=120)
     spoiled = (
-        *("env", f"LD_PRELOAD={FAKE_TIME}:{FAKE_NAMES}", f"FAKETIME_TIMESTAMP_FILE={folder / 'clock'}"),
+        *("env", f"LD_PRELOAD={FAKE_TIME}:{names}", f"FAKETIME_TIMESTAMP_FILE={folder / 'clock'}"),
         *("FAKETIME_DONT_FAKE_MONOTONIC=1", "FAKETIME_CACHE_DURATION=1"),
-        *(f"NSS_WRAPPER_HOSTS={folder / 'hosts'}", "RES_OPTIONS=timeout:1 attempts:1"),
+        *(f"FAULTY_NAME={HOST}", f"FAULTY_NAME_FILE={folder / 'address'}"),
     )
     (folder / "clock").write_text("+0\n")
     name_leads_to(folder, "127.0.0.1")
@@ -102,13 +104,10 @@ def counted(node: JoinedNode, name: str) -> float:
 
 
 def name_leads_to(folder: Path, address: str) -> None:
-    """From now on; to nothing if empty. Of the times of the file whole seconds count."""
-    hosts = folder / "hosts"
-    last = hosts.stat().st_mtime if hosts.exists() else 0.0
-    fresh = folder / "hosts.fresh"
-    fresh.write_text(f"{address} {HOST}\n" if address else "")
-    os.utime(fresh, (last + 2, last + 2))
-    fresh.replace(hosts)
+    """From now on; to nothing if empty."""
+    fresh = folder / "address.fresh"
+    fresh.write_text(address)
+    fresh.replace(folder / "address")
 
 
 def told(node: JoinedNode, name: str, script: str, **spec: Any) -> dict[str, Any]:
