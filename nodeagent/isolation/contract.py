@@ -175,6 +175,11 @@ class Stage(Protocol):
         ...
 
     @property
+    def token(self) -> str:
+        """To be in the name of what an experiment makes on the machine: `/var/tmp/niso-TOKEN-…` goes, whatever happens."""
+        ...
+
+    @property
     def quick(self) -> bool:
         """Whether fewer and shorter runs are asked for (--quick)."""
         ...

@@ -38,6 +38,7 @@ from nodeagent.isolation.image import NAME, image_of
 from nodeagent.isolation.node import NodeSettings, PrivateNode
 from nodeagent.isolation.probe.output import facts_of
 from nodeagent.isolation.profiles import Profile
+from nodeagent.isolation.remains import take_away
 from nodeagent.isolation.stage import Place, PodStage
 from runtimes.image_registry import ImageRegistry
 from runtimes.linux.cgroups.detect import detect
@@ -72,7 +73,9 @@ async def evaluate(plan: Plan, tell: Callable[[str], None]) -> Report:
 
     Cancelled, it takes away what it made before it ends.
     """
-    bounds, registry = Bounds(detect()), ImageRegistry()
+    cgroups = detect()
+    await take_away(cgroups, tell)
+    bounds, registry = Bounds(cgroups), ImageRegistry()
     try:
         await run_blocking(bounds.make)
         tell(

@@ -8,11 +8,11 @@ import random
 import socket
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import yaml
@@ -35,12 +35,12 @@ from runtimes.errors import RuntimeFault
 from runtimes.linux.mounts import mounts_below, unmount_all
 from runtimes.linux.removal import remove_tree
 
-_PARENT = Path("/var/tmp")  # on a disk, where overlays work, and for paths of sockets short enough
+PARENT = Path("/var/tmp")  # on a disk, where overlays work, and for paths of sockets short enough
+SETTINGS = "settings.json"
 _READY_SECONDS = 60.0
 POD_PIDS = 512  # nothing multiplies here without a limit
 _STOP_SECONDS = 30.0
 _PODS_GONE_SECONDS = 30.0
-_ROUTES = Path("/proc/net/route")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +54,23 @@ class NodeSettings:
     conmon: str = ""
 
 
+class Agent(Protocol):
+    """An agent's process: a child, or one whose parent was killed."""
+
+    @property
+    def returncode(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    async def wait(self) -> int: ...
+
+
 class PrivateNode:
-    """Started by `start`, ended by `end`, which is safe after half a start, and twice."""
+    """Started by `start`, or taken over by `take_over`; ended by `end`, which is safe after half a start, and twice."""
 
     def __init__(self, settings: NodeSettings, bounds: Bounds) -> None:
         self._settings = settings
         self._bounds = bounds
-        self._agent: asyncio.subprocess.Process | None = None
+        self._agent: Agent | None = None
         self.directory = Path()
         self.client: ApiClient | None = None
 
@@ -84,9 +94,10 @@ class PrivateNode:
         """Return when the node is Ready. Raises StageError."""
         if self._settings.runtime.type == "cri":
             await _answers(self._settings.runtime.endpoint)
-        self.directory = Path(tempfile.mkdtemp(prefix=f"niso-{self._bounds.token}-", dir=_PARENT))
+        self.directory = Path(tempfile.mkdtemp(prefix=f"niso-{self._bounds.token}-", dir=PARENT))
         self.directory.chmod(0o711)  # pods with users of their own pass it
-        documents = configuration(self._settings, self, free_subnet(_ROUTES.read_text()))
+        (self.directory / SETTINGS).write_bytes(msgspec.json.encode(self._settings))
+        documents = configuration(self._settings, self, free_subnet(await asyncio.to_thread(_routed)))
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(documents))
         folders = {"root-dir": "root", "state-dir": "state", "run-dir": "run", "container-logs-dir": "containers"}
         with (self.directory / "agent.log").open("wb") as log:
@@ -113,15 +124,24 @@ class PrivateNode:
         except TimeoutError:
             raise StageError(f"its node is not ready in {_READY_SECONDS:g} s: {self._last_words()}") from None
 
+    def take_over(self, directory: Path, agent: Agent | None) -> None:
+        """That of an evaluation that was killed, in its directory; `agent`: None if that was killed too."""
+        self.directory, self._agent = directory, agent
+        self._connect()
+
+    def _connect(self) -> None:
+        """As soon as there is a kubeconfig."""
+        path = self.directory / "state" / "admin.kubeconfig"
+        if self.client is None and path.exists():
+            with contextlib.suppress(kubeconfig.KubeconfigError):
+                self.client = ApiClient(kubeconfig.load(path), qps=-1)
+
     async def _ready(self) -> ApiClient:
         assert self._agent is not None
-        path = self.directory / "state" / "admin.kubeconfig"
         while True:
             if self._agent.returncode is not None:
                 raise StageError(f"its node does not start: {self._last_words()}")
-            if self.client is None and path.exists():
-                with contextlib.suppress(kubeconfig.KubeconfigError):
-                    self.client = ApiClient(kubeconfig.load(path), qps=-1)
+            self._connect()
             if self.client is not None:
                 with contextlib.suppress(ApiError):
                     node = await self.client.get(Node, self.name)
@@ -148,7 +168,7 @@ class PrivateNode:
             self._remove_image,
             partial(asyncio.to_thread, self._remove_network),
             partial(asyncio.to_thread, self._bounds.kill),
-            partial(asyncio.to_thread, _remove_folder, self.directory),
+            partial(asyncio.to_thread, remove_folder, self.directory),
         )
         left: list[str] = []
         for step in steps:  # each, whatever has become of those before
@@ -222,7 +242,7 @@ class PrivateNode:
         return []
 
 
-def _remove_folder(directory: Path) -> list[str]:
+def remove_folder(directory: Path) -> list[str]:
     """With what a runtime that does not even delete has left mounted in it. `Path()`: none was made."""
     if directory == Path():
         return []
@@ -296,9 +316,8 @@ def free_port() -> int:
         return port
 
 
-def free_subnet(routes: str, chance: random.Random | None = None) -> str:
-    """A /24 below 10.0.0.0/8 that no route of this machine touches. `routes`: the text of /proc/net/route. Raises StageError."""
-    taken = list(_networks(routes.splitlines()[1:]))
+def free_subnet(taken: Sequence[ipaddress.IPv4Network], chance: random.Random | None = None) -> str:
+    """A /24 below 10.0.0.0/8 that touches none of these. Raises StageError."""
     choose = chance or random.SystemRandom()
     for _ in range(1000):
         found = ipaddress.ip_network(f"10.{choose.randrange(1, 255)}.{choose.randrange(256)}.0/24")
@@ -307,9 +326,8 @@ def free_subnet(routes: str, chance: random.Random | None = None) -> str:
     raise StageError("every subnet below 10.0.0.0/8 has a route: there is none for the pods of the evaluation")
 
 
-def _networks(lines: Iterable[str]) -> Iterable[ipaddress.IPv4Network]:
-    for line in lines:
-        fields = line.split()
-        address, mask = (int.from_bytes(bytes.fromhex(fields[at])[::-1], "big") for at in (1, 7))
-        if mask:  # the default route touches everything
-            yield ipaddress.IPv4Network((address, mask.bit_count()))
+def _routed() -> list[ipaddress.IPv4Network]:
+    """Where this machine has routes to, but for the default one, which leads everywhere."""
+    with IPRoute() as route:
+        found = [(item.get_attr("RTA_DST"), item["dst_len"]) for item in route.get_routes(family=socket.AF_INET)]
+    return [ipaddress.IPv4Network(f"{address}/{length}") for address, length in found if address and length]

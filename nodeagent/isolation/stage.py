@@ -72,6 +72,11 @@ class PodStage(Stage):
 
     @property
     @override
+    def token(self) -> str:
+        return self._place.bounds.token
+
+    @property
+    @override
     def quick(self) -> bool:
         return self._place.quick
 

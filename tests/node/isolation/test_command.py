@@ -116,3 +116,21 @@ def test_nothing_is_left_when_it_is_interrupted() -> None:
     said = first + said
     assert (work.returncode, out) == (130, ""), said
     assert left_overs(said) == set()
+
+
+def test_what_a_killed_evaluation_has_left_is_taken_away_by_the_next() -> None:
+    """`kill -9` while a pod runs leaves an agent, its pods, a bridge and a folder; the next evaluation says so, and they go."""
+    work = started("--runtime=crun")
+    assert work.stderr is not None
+    first = work.stderr.readline()
+    token = first.partition("/nodeagent-isolation-")[2].partition(";")[0]
+    eventually(lambda: any(Path("/var/tmp").glob(f"niso-{token}*/logs/default_*")), "a pod", 60)
+    work.kill()
+    work.communicate(timeout=60)
+    assert len(left_overs(first)) > 5
+    later = started("--runtime=crun", "--only=identity")
+    _, said = later.communicate(timeout=110)
+    assert later.returncode == 0, said
+    assert f"evaluation {token} was killed: what it left is taken away" in said
+    assert "left behind" not in said
+    assert left_overs(first) == left_overs(said.partition("taken away")[2]) == set()

@@ -69,7 +69,7 @@ async def test_a_runtime_that_went_away(node, tmp_path):
 async def test_a_runtime_that_hangs_in_create(node, tmp_path):
     """The deadline ends it; the error is Timeout; nothing is left of the attempt."""
     path = faulty(tmp_path, "create", "exec sleep 600")
-    async with node.agent(path=path, call_timeout_seconds=1.0) as subject:
+    async with node.agent(path=path, call_timeout_seconds=4.0) as subject:
         pod = await subject.run_sandbox()
         with pytest.raises(errors.Timeout):
             await subject.create(pod, subject.container_config())

@@ -25,11 +25,11 @@ from nodeagent.isolation.contract import (
 )
 from nodeagent.isolation.groups import facts
 from nodeagent.isolation.groups.escapes.pods import looking
+from nodeagent.isolation.node import PARENT
 from nodeagent.isolation.probe.output import facts_of
 from runtimes.linux.removal import remove_tree
 from runtimes.linux.tasks import end_tasks, leave_behind
 
-_PARENT = Path("/var/tmp")
 _SECONDS = 45.0
 _AT, _OTHER = "/niso", "/niso-other"
 _UNDER = "under"
@@ -59,11 +59,11 @@ class Links(Experiment):
     @property
     @override
     def about(self) -> str:
-        return f"pods with a volume (a directory of its own below {_PARENT}) in which a link leads outside"
+        return f"pods with a volume (a directory of its own below {PARENT}) in which a link leads outside"
 
     @override
     async def run(self, stage: Stage) -> Mapping[str, Any]:
-        folder = await leave_behind(asyncio.to_thread(_laid), _removed)
+        folder = await leave_behind(asyncio.to_thread(_laid, stage.token), _removed)
         tasks: list[asyncio.Task[Mapping[str, Any]]] = []
         try:
             traps = _Traps(folder / "volume", folder / "outside", (folder / "outside" / "word").read_text())
@@ -74,8 +74,8 @@ class Links(Experiment):
             await end_tasks(*tasks, then=partial(asyncio.to_thread, _removed, folder))
 
 
-def _laid() -> Path:
-    folder = Path(tempfile.mkdtemp(prefix="niso-links-", dir=_PARENT))
+def _laid(token: str) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix=f"niso-{token}-links-", dir=PARENT))
     folder.chmod(0o755)
     for name in ("volume", "outside"):
         (folder / name).mkdir(mode=0o755)
