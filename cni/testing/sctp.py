@@ -1,16 +1,15 @@
 """The first packet of an SCTP association, by raw sockets: what forwards it needs SCTP, who sends it and sees it does not."""
 
 import asyncio
-import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from cni.testing.traffic import DEADLINE_SECONDS
 from runtimes.linux import syscalls
 
 _PORT = 4000
+_AGAIN_SECONDS = 1.0
 _TRACKED = Path("/proc/sys/net/netfilter/nf_conntrack_sctp_timeout_closed")
 _CASTAGNOLI = 0x82F63B78
 
@@ -29,20 +28,26 @@ def send_init(namespace: Path, address: str, port: int) -> None:
         client.sendto(packet[:8] + checksum + packet[12:], (address, 0))
 
 
-@contextlib.asynccontextmanager
-async def arrivals(namespace: Path, *, of_ipv6: bool) -> AsyncIterator[Callable[[], Awaitable[int]]]:
-    """A function that waits for a packet in the namespace and tells the port that it came to. Raises TimeoutError."""
-    loop = asyncio.get_running_loop()
-    with _raw(namespace, of_ipv6=of_ipv6) as server:
+async def port_reached(sender: Path, address: str, port: int, receiver: Path) -> int:
+    """Send it from one namespace until it arrives in the other, as an end would (RFC 9260, 5.1); the port that it comes to.
+
+    Raises TimeoutError, OSError.
+    """
+    of_ipv6 = ":" in address
+    with _raw(receiver, of_ipv6=of_ipv6) as server:
         server.setblocking(False)
-
-        async def wait() -> int:
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                packet = await loop.sock_recv(server, 1500)
-            header = 0 if of_ipv6 else (packet[0] & 15) * 4
-            return int.from_bytes(packet[header + 2 : header + 4], "big")
-
-        yield wait
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            arrival = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(server, 1500))
+            try:
+                while not arrival.done():
+                    send_init(sender, address, port)
+                    await asyncio.wait({arrival}, timeout=_AGAIN_SECONDS)
+                packet = arrival.result()
+            finally:
+                arrival.cancel()
+                await asyncio.gather(arrival, return_exceptions=True)
+    header = 0 if of_ipv6 else (packet[0] & 15) * 4
+    return int.from_bytes(packet[header + 2 : header + 4], "big")
 
 
 def _raw(namespace: Path, *, of_ipv6: bool) -> socket.socket:

@@ -153,7 +153,8 @@ def supports_mapped_mounts(directory: Path, kernel: tuple[int, int]) -> bool:
         syscalls.unpin_namespace(namespace)
         pin_owned_namespaces(mapping, {"user": namespace})
         mount_mapped(target, target, namespace)
-        syscalls.umount(target)
+        # whoever looks through the tree just now keeps a mount busy
+        syscalls.umount(target, syscalls.MNT_DETACH | syscalls.UMOUNT_NOFOLLOW)
     except (OSError, errors.RuntimeFault):
         return False
     finally:

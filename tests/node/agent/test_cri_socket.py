@@ -90,8 +90,7 @@ def without_features(node: NodeUnderTest) -> bool:
 def check_older_peer(node: NodeUnderTest, served: Served) -> None:
     """The same peer as an older release: what it does not say that it can do is not told of the node, and pods that need it wait;
     without events its pods' ends are found by looking."""
-    newer = handler_features(node)
-    assert newer is not None
+    newer = eventually(lambda: handler_features(node), "the peer has answered")
     assert (newer["recursiveReadOnlyMounts"], newer["supplementalGroupsPolicy"]) == (True, True)
     served.end()
     served.start(*(f"--without={feature}" for feature in LEFT_OUT))
