@@ -1,19 +1,27 @@
-"""What tests left on this machine: `python tests/support/leftovers.py` tells it and takes it away; hack/test ends with it.
+"""What tests left on this machine: `python tests/support/leftovers.py` tells it; hack/test ends with it.
+
+Rules and links of dead networks it takes away; processes, mounts and cgroups are left to be looked at. `leftovers.py --before`, with
+which hack/test begins, takes those away as well and is no failure: what a run that was killed left is no fault of the next one.
 
 What belongs to a subnet that no living test has claimed is nobody's (runtimes/testing/networks.py), whoever else is testing here.
 Masquerading of pods whose bridge plugin was killed is a known leak of that plugin (bridge 1.1.1, `ipMasq`: its next DEL does not
 find the rules) and no failure. Everything else is.
 """
 
+import contextlib
 import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from live_trees import paths_below, remove_cgroups
 
 from runtimes.testing.networks import is_nobodys
 
@@ -94,22 +102,56 @@ def _ancestors() -> set[int]:
 
 def _of_pods() -> Iterator[Leftover]:
     """Told only: what holds them is to be looked at."""
-    for pid, line in _processes().items():
-        if _OF_TESTS.search(line):
-            yield Leftover(f"process {pid}: {line}")
-    for line in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-        if _OF_TESTS.search(line.split()[4]):
-            yield Leftover(f"mount {line.split()[4]}")
-    for path in (*_CGROUPS.glob("na*"), *_CGROUPS.glob("*/na*")):
-        if path.name.startswith(("natest-", "nats", "nacli")):
-            yield Leftover(f"cgroup {path}")
+    yield from (Leftover(f"process {pid}: {line}") for pid, line in _processes_of_tests().items())
+    yield from (Leftover(f"mount {path}") for path in _mounts_of_tests())
+    yield from (Leftover(f"cgroup {path}") for path in _cgroups_of_tests())
+
+
+def _processes_of_tests() -> dict[int, str]:
+    ours = _ancestors()
+    return {pid: line for pid, line in _processes().items() if _OF_TESTS.search(line) and pid not in ours}
+
+
+def _mounts_of_tests() -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+    return [line.split()[4] for line in lines if _OF_TESTS.search(line.split()[4])]
+
+
+def _cgroups_of_tests() -> list[Path]:
+    found = (*_CGROUPS.glob("na*"), *_CGROUPS.glob("*/na*"))
+    return [path for path in found if path.name.startswith(("natest-", "nats", "nacli"))]
+
+
+def take_of_pods() -> None:
+    """End those processes, detach those mounts and remove those cgroups, with whatever runs in them."""
+    for _ in range(50):  # 5 s: who is ended here may have begun another meanwhile
+        running = [*_processes_of_tests(), *(pid for path in _cgroups_of_tests() for pid in _inside(path))]
+        for pid in running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for mount in reversed(_mounts_of_tests()):
+            _run("umount", "--lazy", mount)
+        for path in _cgroups_of_tests():
+            remove_cgroups(f"/{path.name}")
+        if not (running or _mounts_of_tests() or _cgroups_of_tests()):
+            return
+        time.sleep(0.1)
+
+
+def _inside(cgroup: Path) -> list[int]:
+    """The processes of a cgroup and of those below it."""
+    found = list[int]()
+    for path in (cgroup, *paths_below(cgroup)):
+        with contextlib.suppress(OSError):
+            found += map(int, (path / "cgroup.procs").read_text().split()) if path.is_dir() else []
+    return found
 
 
 def _run(*argv: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
-def main() -> int:
+def main(*, before: bool) -> int:
     found = [*take_rules(), *_links()]
     ours = _ancestors()
     testing = {
@@ -122,6 +164,14 @@ def main() -> int:
     else:
         found += _of_pods()
         _drop_empty_chains()
+    if before:
+        if not testing:
+            take_of_pods()
+        for item in found[:5]:
+            print(f"left by an earlier run, taken away: {item.what}")
+        if found[5:]:
+            print(f"left by an earlier run, taken away: {len(found) - 5} more")
+        return 0
     known = sum(item.known for item in found)
     if known:
         print(f"removed {known} rules that the bridge plugin left when it was killed")
@@ -132,4 +182,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(before="--before" in sys.argv[1:]))

@@ -21,7 +21,7 @@ from typing import Any
 
 import yaml
 from api_reader import APIReader
-from live_trees import cgroups_below, remove_cgroups
+from live_trees import cgroups_below, paths_below, remove_cgroups
 
 from cni.errors import CNIError
 from cni.native.packet_filter import choose_rules
@@ -300,7 +300,8 @@ class NodeUnderTest:
         found = [f"process {line}" for line in self._processes("")]
         mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
         found += [f"mount {line.split()[4]}" for line in mounts if f" {self.directory}/" in line]
-        found += [f"pinned namespace {path}" for path in (self.directory / "run").glob("*/pods/*/*") if path.is_mount()]
+        pinned = [path for path in paths_below(self.directory / "run") if path.parent.parent.name == "pods"]
+        found += [f"pinned namespace {path}" for path in pinned if path.is_mount()]
         found += [f"cgroup {path}" for path in cgroups_below(f"{self.cgroup}/kubepods") if path.name.startswith("pod")]
         links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
         found += [f"link {link['ifname']}" for link in links if link.get("master") == self.bridge]

@@ -211,7 +211,8 @@ def test_local_limits(node: NodeUnderTest) -> None:
     write = "dd if=/dev/zero of={} bs=1M count={} 2>/dev/null; sleep 100000"
     unlimited = {"name": "u", "emptyDir": {}}
     in_unlimited = {"volumeMounts": [{"name": "u", "mountPath": "/u"}]}
-    long_line = "while :; do head -c 65536 /dev/zero | tr '\\0' x; done"
+    # not so fast that the node's disk is full before somebody looks
+    long_line = "while :; do head -c 65536 /dev/zero | tr '\\0' x; sleep 0.05; done"
     node.apply(
         make_pod("volume", shell("c", write.format("/v/x", 4), **mounts), volumes=[volume]),
         make_pod("layer", shell("c", write.format("/x", 5), **limit), shell("d", "sleep 100000", **limit)),

@@ -11,7 +11,7 @@ from components import needs
 from kubeadm_machine import MAX_PODS, KubeadmMachine, kubeadm_machine
 from node_under_test import DEMO_IMAGE, eventually
 
-pytestmark = [pytest.mark.node, needs("containerd"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("agent-kubelet"), needs("containerd"), pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
