@@ -1,7 +1,7 @@
 """What tests left on this machine: `python tests/support/leftovers.py` tells it; hack/test ends with it.
 
-Rules and links of dead networks it takes away; processes, mounts and cgroups are left to be looked at. `leftovers.py --before`, with
-which hack/test begins, takes those away as well and is no failure: what a run that was killed left is no fault of the next one.
+Rules and links of dead networks it takes away; processes, mounts and cgroups are left to be looked at. `leftovers.py --before`,
+with which hack/test begins, takes those away as well and is no failure: what a killed run left is no fault of the next one.
 
 What belongs to a subnet that no living test has claimed is nobody's (runtimes/testing/networks.py), whoever else is testing here.
 Masquerading of pods whose bridge plugin was killed is a known leak of that plugin (bridge 1.1.1, `ipMasq`: its next DEL does not
