@@ -6,11 +6,12 @@ Source: docs/facts/node-resources.md 5.1, 5.2.
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 
 from nodeagent.config.kubelet import DEFAULT_EVICTION_HARD
 from runtimes.kube import quantity
+
+_PARTS = 10**9  # no percentage is told more finely
 
 
 class InvalidAmount(ValueError):
@@ -56,12 +57,12 @@ def parse_amount(text: str) -> Amount:
     try:
         if not text.endswith("%"):
             return Amount(number=quantity.parse(text))
-        share = Fraction(Decimal(text.removesuffix("%"))) / 100
-    except (quantity.InvalidQuantity, InvalidOperation, ValueError, OverflowError) as error:
+        percentage = float(text.removesuffix("%"))
+    except (quantity.InvalidQuantity, ValueError) as error:
         raise InvalidAmount(f"{text!r} is neither a quantity such as 100Mi nor a percentage such as 10%") from error
-    if not 0 <= share <= 1:
+    if not 0 <= percentage <= 100:
         raise InvalidAmount(f"{text} must be between 0% and 100%")
-    return Amount(share=share)
+    return Amount(share=Fraction(percentage).limit_denominator(_PARTS) / 100)
 
 
 def with_defaults(given: Mapping[str, str] | None, *, merge: bool) -> dict[str, str]:

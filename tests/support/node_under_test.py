@@ -323,6 +323,10 @@ class NodeUnderTest:
             self._delete_pods()
             eventually(self._no_pods, "pods deleted")
             eventually(lambda: len(self._pod_leaks()) == 0, f"nothing left: {self._pod_leaks()}", 30)
+        except BaseException:  # one failure is enough: what follows finds the machine as it was
+            self.stop()
+            self._take_away()
+            raise
         finally:
             if self._reader is not None:
                 self._reader.close()
@@ -336,6 +340,15 @@ class NodeUnderTest:
         left = self.leaks()
         assert left == [], left
         shutil.rmtree(self.directory)
+
+    def _take_away(self) -> None:
+        """What is left of its pods, by force."""
+        for pid in self.process_ids(""):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for line in reversed(Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()):
+            if (path := line.split()[4]).startswith(f"{self.directory}/"):
+                subprocess.run(["umount", "--lazy", path], capture_output=True, check=False)
 
     def pods(self) -> list[dict[str, Any]]:
         found = self.api.get("api/v1/pods")

@@ -19,6 +19,8 @@ from runtimes.linux.tasks import run_blocking
 NAME = "kubernetes.io/downward-api"
 _MAX_ERRORS = 10
 _Key = tuple[str | None, ...]
+Texts = dict[_Key, bytes | str]
+"""Content, or what is wrong, by what is asked for."""
 
 
 class DownwardAPIPlugin(PublishOnly):
@@ -54,11 +56,17 @@ class DownwardAPIPlugin(PublishOnly):
 
 
 async def downward_payload(
-    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], mode: int, allocatable: Mapping[str, str], measure: Measure
+    pod: AgentPod,
+    items: Sequence[DownwardAPIVolumeFile],
+    mode: int,
+    allocatable: Mapping[str, str],
+    measure: Measure,
+    texts: Texts | None = None,
 ) -> Payload:
-    """Raises VolumeError with what is wrong with every item at once."""
+    """Raises VolumeError with what is wrong with every item at once. `texts`: of the volume's other sources; grows."""
     # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
-    texts = await run_blocking(_texts, pod, items, allocatable)
+    texts = {} if texts is None else texts
+    await run_blocking(_add_texts, texts, pod, items, allocatable)
     payload: dict[str, FileEntry] = {}
     errors: list[str] = []
     for item in items:
@@ -74,18 +82,15 @@ async def downward_payload(
     return payload
 
 
-def _texts(
-    pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
-) -> Mapping[_Key, bytes | str]:
-    """Content, or what is wrong, by what is asked for."""
-    found: dict[_Key, bytes | str] = {}
+def _add_texts(
+    found: Texts, pod: AgentPod, items: Sequence[DownwardAPIVolumeFile], allocatable: Mapping[str, str]
+) -> None:
     for item in items:
         if (key := _key(item)) not in found:
             try:
                 found[key] = _text(pod, item, allocatable).encode()
             except downward.UnsupportedField as error:
                 found[key] = str(error)
-    return found
 
 
 def _key(item: DownwardAPIVolumeFile) -> _Key:

@@ -24,7 +24,7 @@ from nodeagent.volumes.sources import Allocatable, ProjectedSources
 from nodeagent.volumes.types import pem
 from nodeagent.volumes.types.atomic_writer import FileEntry
 from nodeagent.volumes.types.config_map import CONFIG_MAP
-from nodeagent.volumes.types.downward_api import aggregate, downward_payload
+from nodeagent.volumes.types.downward_api import Texts, aggregate, downward_payload
 from nodeagent.volumes.types.payload_budget import Measure, OverBudget, PayloadBudget
 from nodeagent.volumes.types.payload_volume import DEFAULT_MODE, Backing, Payload, PayloadVolume
 from nodeagent.volumes.types.publish_only import PublishOnly
@@ -80,6 +80,7 @@ class ProjectedPlugin(PublishOnly):
         """Raises VolumeError with what is wrong with every source at once, or as soon as it is too much."""
         payload: dict[str, FileEntry] = {}
         errors: list[str] = []
+        texts: Texts = {}
         for index, projection in enumerate(sources):
             await asyncio.sleep(0)  # there may be ten thousands of them, and what they need be at hand
             downward = projection.downwardAPI is not None
@@ -87,7 +88,7 @@ class ProjectedPlugin(PublishOnly):
                 if (certificate := projection.podCertificate) is not None:
                     files = await self._certificate(request, index, certificate, mode, uid)
                 else:
-                    files = await self._project(request, projection, mode, uid, measure)
+                    files = await self._project(request, projection, mode, uid, measure, texts)
             except OverBudget:
                 raise
             except VolumeError as error:
@@ -101,7 +102,13 @@ class ProjectedPlugin(PublishOnly):
         return payload
 
     async def _project(
-        self, request: VolumeRequest, projection: VolumeProjection, mode: int, uid: int | None, measure: Measure
+        self,
+        request: VolumeRequest,
+        projection: VolumeProjection,
+        mode: int,
+        uid: int | None,
+        measure: Measure,
+        texts: Texts,
     ) -> Payload:
         if (token := projection.serviceAccountToken) is not None:
             return await self._token(request, token, mode, uid)
@@ -117,7 +124,8 @@ class ProjectedPlugin(PublishOnly):
                     uid=uid,
                 )
         if (downward := projection.downwardAPI) is not None:
-            files = await downward_payload(request.pod, downward.items or (), mode, self._allocatable(), measure)
+            items = downward.items or ()
+            files = await downward_payload(request.pod, items, mode, self._allocatable(), measure, texts)
             return {path: entry if entry.uid is not None else replace(entry, uid=uid) for path, entry in files.items()}
         if (bundle := projection.clusterTrustBundle) is not None:
             return await self._trust_anchors(request, bundle, mode, uid)

@@ -238,6 +238,7 @@ def test_an_api_that_comes_back_from_a_backup(node: JoinedNode, proxy: FaultyAPI
     for number in range(100):  # the versions are not to be reached again before the agent is back
         node.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"many-{number}"}})
     node.pod_when("known", has_ended)
+    told(node, "last", "sleep 100000")  # it runs: the agent's watch has come beyond them
     proxy.go_away()
     node.api_process.restore(tmp_path / "backup")
     assert node.find_pod("lost") is None
