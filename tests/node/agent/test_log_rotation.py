@@ -25,7 +25,7 @@ def writer(seconds: int) -> str:
     return (
         "while ! test -e /tmp/go; do sleep 0.1; done; i=0; "
         f"while [ $i -lt {LINES} ]; do i=$((i+1)); echo line $i; [ $((i % {LINES // seconds})) = 0 ] && sleep 1; done; "
-        "while ! test -e /tmp/end; do sleep 0.1; done"
+        "while ! test -e /tmp/end; do sleep 0.1; done; sleep 1"  # whoever made it has ended
     )
 
 
