@@ -159,7 +159,7 @@ def test_streams_of_another(node: NodeUnderTest, call: Clients) -> None:
         url = f"{call.api}/api/v1/nodes/{node.name}/{path}"
         assert call("GET", url)[0] == 200
         assert call("GET", url, headers=acting_as(VIEWER))[0] == 403
-    node.kubectl("delete", "pod", "streamed", "--grace-period=1", "--wait=false")
+    node.delete_pods("streamed")
 
 
 def test_what_each_role_sees_of_the_host(node: NodeUnderTest, call: Clients) -> None:
@@ -279,7 +279,7 @@ def test_certificates_last_as_long_as_the_node(node: NodeUnderTest, call: Client
     node.apply(pod_object("after", "sh", "-c", "echo hello; exec sleep 600"))
     node.running("after")
     assert "hello" in eventually(lambda: node.kubectl("logs", "after", check=False), "the log")
-    node.kubectl("delete", "pod", "after", "--grace-period=1", "--wait=false")
+    node.delete_pods("after")
 
 
 def _without_gaps(check: Callable[[], bool]) -> Callable[[], bool]:

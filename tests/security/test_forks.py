@@ -45,7 +45,7 @@ def test_a_fork_bomb_and_orphans(node: NodeUnderTest) -> None:
     assert pids(node, "bomb") <= LIMIT
     node.running("zombies")
     eventually(lambda: " Z " in node.kubectl("exec", "zombies", "--", "sh", "-c", STATES), "there are zombies")
-    node.kubectl("delete", "pod", "bomb", "zombies", "--grace-period=1", "--wait=false")
+    node.delete_pods("bomb", "zombies")
     eventually(lambda: "bomb" not in (found := node.kubectl("get", "pods")) and "zombies" not in found, "both go")
     assert node.kubectl("exec", "neighbour", "--", "echo", "x") == "x\n"
 

@@ -30,7 +30,7 @@ def test_a_stopped_monitor(node: NodeUnderTest) -> None:
     node.running("held")
     (monitor,) = monitors(node)
     os.kill(monitor, signal.SIGSTOP)
-    node.kubectl("delete", "pod", "held", "--grace-period=1", "--wait=false")
+    node.delete_pods("held")
     eventually(lambda: "NotFound" in node.kubectl("get", "pod", "held", check=False), "the pod is gone")
     assert monitors(node) == []
     assert "does not see its end: it is killed" in node.log()

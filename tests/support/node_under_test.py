@@ -5,6 +5,7 @@ stopped, and a leak of any kind fails the test.
 """
 
 import contextlib
+import functools
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from typing import Any
 
 import yaml
 from api_reader import APIReader
+from forked_agents import ForkedAgent, ForkedAgents
 from live_trees import cgroups_below, paths_below, remove_cgroups
 
 from cni.errors import CNIError
@@ -52,6 +54,12 @@ def eventually(check: Callable[[], Any], what: str, seconds: float = 60.0) -> An
     raise AssertionError(f"{what}: not within {seconds:g}s; last seen: {last!r}")
 
 
+@functools.cache
+def forked_agents() -> ForkedAgents:
+    """One for all tests of this process."""
+    return ForkedAgents()
+
+
 @dataclass
 class NodeUnderTest:
     """One agent and the ways to look at it."""
@@ -63,7 +71,7 @@ class NodeUnderTest:
     cgroup: str
     port: int
     config: dict[str, Any] = field(default_factory=dict)
-    agent: "subprocess.Popen[bytes] | None" = None
+    agent: "subprocess.Popen[bytes] | ForkedAgent | None" = None
     _reader: APIReader | None = None
     inside: tuple[str, ...] = ()  # a command that runs the agent's: in namespaces of its own, for example
     program: Path = REPO  # the tree whose agent is started
@@ -101,17 +109,22 @@ class NodeUnderTest:
         """With an API of the test's choice, or none; returns at once."""
         self.directory.mkdir(exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump_all(self._documents()))
-        log = open(self.directory / "agent.log", "ab")  # noqa: SIM115  # the process keeps it
-        self.agent = subprocess.Popen(
-            [*self.inside, sys.executable, *self._hurried(), "-m", "nodeagent", "run", *options]
-            + [f"--config={self._path('config.yaml')}"]
-            + [f"--{name}={self._path(folder)}" for name, folder in self._folders().items()]
-            + [f"--node-name={self.name}", f"--log-level={log_level}"],
-            cwd=self.directory if self.relative else self.program,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-        )
+        arguments = [
+            *("run", *options, f"--config={self._path('config.yaml')}"),
+            *(f"--{name}={self._path(folder)}" for name, folder in self._folders().items()),
+            *(f"--node-name={self.name}", f"--log-level={log_level}"),
+        ]
+        with open(self.directory / "agent.log", "ab") as log:
+            if self.inside or self.relative or self.program != REPO:
+                self.agent = subprocess.Popen(
+                    [*self.inside, sys.executable, *self._hurried(), "-m", "nodeagent", *arguments],
+                    cwd=self.directory if self.relative else self.program,
+                    stdout=log,
+                    stderr=log,
+                    stdin=subprocess.DEVNULL,
+                )
+            else:
+                self.agent = forked_agents().start(arguments, log.fileno(), self.hurry)
 
     def stop(self) -> None:
         if self.agent is not None:
@@ -216,6 +229,13 @@ class NodeUnderTest:
             if not self.api.create(wanted):
                 self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects[number:]))
                 return
+
+    def delete_pods(self, *names: str, grace_seconds: int = 1) -> None:
+        """Pods, as `kubectl delete --wait=false`."""
+        for name in names:
+            path = f"api/v1/namespaces/default/pods/{name}"
+            status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": grace_seconds})
+            assert status in (200, 202), answer
 
     def find_pod(self, name: str) -> dict[str, Any] | None:
         return self.api.get(f"api/v1/namespaces/default/pods/{name}")

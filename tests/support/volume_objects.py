@@ -111,5 +111,5 @@ def with_device(pod: dict[str, Any]) -> dict[str, Any]:
 
 def ended(node: NodeUnderTest, name: str) -> None:
     """The pod is deleted and gone."""
-    node.kubectl("delete", "pod", name, "--grace-period=1", "--wait=false")
+    node.delete_pods(name)
     eventually(lambda: node.find_pod(name) is None, f"pod {name} gone")

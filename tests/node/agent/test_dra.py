@@ -200,7 +200,7 @@ def test_drivers_that_fail(site: tuple[NodeUnderTest, DRADriver, DRADriver]) -> 
     node.running("slow")
 
     gpu.kill()
-    node.kubectl("delete", "pod", "slow", "--grace-period=1", "--wait=false")
+    node.delete_pods("slow")
     gone = "error killing pod: DRA driver gpu.natest.example is not registered"
     eventually(lambda: gone in [text for _, text in node.events("slow")], "the driver is missed")
     assert node.find_pod("slow") is not None

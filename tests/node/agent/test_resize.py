@@ -98,7 +98,7 @@ def payload(message: str) -> Any:
 
 
 def delete(node: NodeUnderTest, *names: str) -> None:
-    node.kubectl("delete", "pod", *names, "--grace-period=1", "--wait=false")
+    node.delete_pods(*names)
 
 
 def test_resources_change_while_the_container_runs(node: NodeUnderTest) -> None:

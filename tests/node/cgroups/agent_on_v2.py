@@ -77,7 +77,7 @@ def identity(pod: dict[str, Any]) -> tuple[str, int, str]:
 
 
 def delete(node: NodeUnderTest, *names: str) -> None:
-    node.kubectl("delete", "pod", *names, "--grace-period=1", "--wait=false")
+    node.delete_pods(*names)
 
 
 def ended(node: NodeUnderTest, name: str) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def test_quotas(node: NodeUnderTest) -> None:
     assert [container_cgroup(node, shared, name).cpu_quota() for name in "cd"] == [(8_000, 100_000)] * 2
     assert pod_cgroup(node, shared).cpu_quota() == (8_000, 100_000)
     are_throttled_to_their_quotas(container_cgroup(node, runc), container_cgroup(node, crun), pod_cgroup(node, shared))
-    node.kubectl("delete", "pod", "runc", "crun", "shared", "--grace-period=1", "--wait=false")
+    node.delete_pods("runc", "crun", "shared")
 
 
 def test_shares(node: NodeUnderTest) -> None:
@@ -91,4 +91,4 @@ def test_shares(node: NodeUnderTest) -> None:
 
     seen: list[list[float]] = []
     eventually(shared, f"1 : 3 : nothing; {seen}")
-    node.kubectl("delete", "pod", "little", "much", "nothing", "--grace-period=1", "--wait=false")
+    node.delete_pods("little", "much", "nothing")

@@ -19,7 +19,7 @@ def limits(**amounts: str) -> dict[str, Any]:
 
 
 def delete(node: NodeUnderTest, *names: str) -> None:
-    node.kubectl("delete", "pod", *names, "--grace-period=1", "--wait=false")
+    node.delete_pods(*names)
 
 
 @pytest.mark.parametrize("runtime", ["runc", "crun"])

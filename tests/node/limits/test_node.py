@@ -57,9 +57,9 @@ def test_classes_follow_their_pods(node: NodeUnderTest) -> None:
     pods = [node.running(name) for name in ("one", "two")]
     assert [pod_cgroup(node, pod).cpu_share() for pod in pods] == [share_of(409), share_of(204)]
     assert (burstable.cpu_share(), least.cpu_share()) == (share_of(614), share_of(2))
-    node.kubectl("delete", "pod", "one", "--grace-period=1", "--wait=false")
+    node.delete_pods("one")
     eventually(lambda: burstable.cpu_share() == share_of(204), "the class has what the other one asks for")
-    node.kubectl("delete", "pod", "two", "--grace-period=1", "--wait=false")
+    node.delete_pods("two")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_orphans_go_and_others_stay(node: NodeUnderTest, foreign: dict[str, "sub
     """What is of a pod that nobody knows ends and goes when the agent looks around; cgroups of others it leaves alone."""
     node.apply(make_pod("passing", shell("c", "exit 0"), restartPolicy="Never"))
     node.pod_when("passing", lambda pod: pod["status"]["phase"] == "Succeeded")
-    node.kubectl("delete", "pod", "passing", "--grace-period=1", "--wait=false")
+    node.delete_pods("passing")
     assert foreign["orphan"].wait(60) == -9
     eventually(lambda: not list(_pods_of(node)), "the orphan's cgroup goes")
     assert [name for name, process in foreign.items() if process.poll() is None] == [
@@ -128,7 +128,7 @@ def test_a_cgroup_that_vanished_is_made_again(node: NodeUnderTest) -> None:
         return has_limits()
 
     eventually(remade, "it is made again with its limits", 90)
-    node.kubectl("delete", "pod", "vanishing", "--grace-period=1", "--wait=false")
+    node.delete_pods("vanishing")
 
 
 def test_oom_scores(node: NodeUnderTest) -> None:
@@ -154,4 +154,4 @@ def test_oom_scores(node: NodeUnderTest) -> None:
         max(each, lowest) for each in (-997, -997, min(wanted, 999), 1000)
     ]
     assert node.log().count("cannot be set: CAP_SYS_RESOURCE is missing; clamped") == (0 if may else 1)
-    node.kubectl("delete", "pod", "sure", "sure-too", "some", "none", "--grace-period=1", "--wait=false")
+    node.delete_pods("sure", "sure-too", "some", "none")

@@ -72,7 +72,7 @@ def test_an_agent_that_is_killed_while_it_mounts(node: NodeUnderTest, storage: S
     node.running("mounts")
     assert len(staged(node, "killed")) == 1
     assert (pods[0] / "file").read_text() == "kept\n"
-    node.kubectl("delete", "pod", "mounts", "--grace-period=1", "--wait=false")
+    node.delete_pods("mounts")
     node.kill()
     node.start()
     eventually(lambda: node.find_pod("mounts") is None, "pod mounts gone")
@@ -86,7 +86,7 @@ def test_a_volume_that_is_still_in_use(node: NodeUnderTest, storage: Storage) ->
     node.running("leaves")
     (mounted,) = [path for path in mounts_below(node.root_dir / "pods") if path.name == "busy"]
     with (mounted / "file").open() as held:
-        node.kubectl("delete", "pod", "leaves", "--grace-period=1", "--wait=false")
+        node.delete_pods("leaves")
         refused = f"volumes could not be unmounted: unmount of {mounted} failed: Device or resource busy"
         eventually(lambda: node.log().count(refused) > 2, f"said by the step and by the pod, each time: {refused}")
         assert held.read() == "kept\n"
