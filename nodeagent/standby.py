@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from nodeagent.trust_apart import import_aiohttp
 from runtimes.linux.syscalls import set_command_line
 
 # What both import, by its topmost modules. A test holds that it is both's, and that no library of both is missing.
@@ -99,6 +100,7 @@ class Standby:
 
 def share() -> None:
     """Import what is shared."""
+    import_aiohttp()
     for name in SHARED:
         importlib.import_module(name)
 

@@ -5,6 +5,7 @@ import sys
 
 from nodeagent import standby
 from nodeagent.config import ConfigProblem, Options, load
+from nodeagent.trust_apart import import_aiohttp
 
 
 def run(options: Options) -> int:
@@ -17,6 +18,7 @@ def run(options: Options) -> int:
         return 2
     gc.disable()  # imports leave nothing to collect, and looking takes a tenth of their time
     try:
+        import_aiohttp()
         embedded = standby.fork() if options.standalone else None  # it imports beside us
         from nodeagent.main import run as run_agent
 

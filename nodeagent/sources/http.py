@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Mapping, Sequence
 
 import aiohttp
@@ -45,8 +46,9 @@ class HttpSource:
         self._complaint = ""
 
     async def run(self) -> None:
+        trusted = await asyncio.to_thread(ssl.create_default_context)  # a redirect may lead to https from elsewhere
         # what is packed is not unpacked: its size says nothing of what comes out
-        async with aiohttp.ClientSession(auto_decompress=False) as session:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusted), auto_decompress=False) as session:
             while True:
                 await self.poll(session)
                 await asyncio.sleep(self._period_seconds)

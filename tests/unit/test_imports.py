@@ -45,7 +45,7 @@ LEVELS = (
     ),
     ("api",),
     ("podspec", "config", "folders", "logs", "tls_policy"),
-    ("apitypes", "open_files", "os_error_retry", "errors", "reports", "version"),
+    ("apitypes", "open_files", "os_error_retry", "errors", "reports", "trust_apart", "version"),
 )
 LEVEL_OF = {room: len(LEVELS) - number for number, rooms in enumerate(LEVELS) for room in rooms}
 

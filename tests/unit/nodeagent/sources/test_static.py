@@ -5,7 +5,9 @@ import gzip
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from lightkube.models.core_v1 import Node, Pod
 from lightkube.models.meta_v1 import ObjectMeta
 
 from nodeagent.api import errors
+from nodeagent.api.certificates import self_signed
 from nodeagent.podspec.pod import FILE, AgentPod
 from nodeagent.sources import manifest
 from nodeagent.sources.file import FileSource
@@ -265,6 +268,44 @@ async def test_http_source() -> None:
         [("REMOVE", "a-n"), ("REMOVE", "b-n")],
     ]
     assert headers[0] == ["1", "2"]
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_manifests_by_tls(
+    trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that the machine's authorities vouch for is believed, though aiohttp was imported without them; no other is."""
+    certificate, key = self_signed("web", ["127.0.0.1"], datetime.now(UTC))
+    (tmp_path / "pair").write_bytes(certificate + key)
+    (tmp_path / "machine").write_bytes(certificate if trusted else self_signed("other", ["o"], datetime.now(UTC))[0])
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "machine"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair")
+    answered = asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        answered.set()
+        return web.Response(text=GOOD)
+
+    app = web.Application()
+    app.router.add_get("/pods", handler)
+    server = TestServer(app, host="127.0.0.1", scheme="https")
+    await server.start_server(ssl=context)
+    taken = Taken("http")
+    rules = StaticRules(node_name="node-1", read=read, prepare=prepare, tolerate=False)
+    with caplog.at_level(logging.ERROR):
+        task = asyncio.create_task(HttpSource(str(server.make_url("/pods")), taken.merger, rules).run())
+        try:
+            if trusted:
+                assert await taken.queue.get() == [("ADD", "web-node-1")]
+            while not trusted and not caplog.records:  # noqa: ASYNC110  # the log has no event
+                await asyncio.sleep(0.01)
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await server.close()
+    assert answered.is_set() is trusted
+    assert ["certificate verify failed" in record.message for record in caplog.records] == ([] if trusted else [True])
 
 
 class Api:
