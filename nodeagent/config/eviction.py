@@ -4,6 +4,7 @@ Source: docs/facts/node-resources.md 5.1, 5.2.
 """
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -58,6 +59,8 @@ def parse_amount(text: str) -> Amount:
         if not text.endswith("%"):
             return Amount(number=quantity.parse(text))
         percentage = float(text.removesuffix("%"))
+        if not math.isfinite(percentage):
+            raise ValueError
     except (quantity.InvalidQuantity, ValueError) as error:
         raise InvalidAmount(f"{text!r} is neither a quantity such as 100Mi nor a percentage such as 10%") from error
     if not 0 <= percentage <= 100:

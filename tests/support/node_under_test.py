@@ -115,7 +115,8 @@ class NodeUnderTest:
             *(f"--node-name={self.name}", f"--log-level={log_level}"),
         ]
         with open(self.directory / "agent.log", "ab") as log:
-            if self.inside or self.relative or self.program != REPO:
+            # what a fork cannot have: something around it, folders or a program that are others', packages beside its own
+            if self.inside or self.relative or self.program != REPO or "PYTHONPATH" in os.environ:
                 self.agent = subprocess.Popen(
                     [*self.inside, sys.executable, *self._hurried(), "-m", "nodeagent", *arguments],
                     cwd=self.directory if self.relative else self.program,
