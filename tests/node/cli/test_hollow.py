@@ -16,7 +16,7 @@ from api_server import ApiServer
 
 from runtimes.hollow.chance import Chance
 
-pytestmark = [pytest.mark.node, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("cli-hollow"), pytest.mark.timeout(300)]
 
 DEADLINE_SECONDS = 120
 QUICK = ("--start-seconds=0", "--pull-seconds=0", "--stop-seconds=0")

@@ -14,6 +14,7 @@ from pods_under_test import finished, make_pod, shell
 
 pytestmark = [
     pytest.mark.node,
+    pytest.mark.xdist_group("provisioner-pods"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     needs("mkfs.xfs", "xfs_growfs"),
 ]

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from node_under_test import NodeUnderTest, eventually, make_node
 
-pytestmark = [pytest.mark.node, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+pytestmark = [
+    pytest.mark.node,
+    pytest.mark.xdist_group("provisioner-standalone"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+]
 DRIVER = "local.csi.nodeagent.dev"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from node_under_test import NodeUnderTest, eventually, is_ready, pod_object
 
-pytestmark = pytest.mark.node
+pytestmark = [pytest.mark.node, pytest.mark.xdist_group("services")]
 
 SERVE = "mkdir -p /www && hostname > /www/name && exec httpd -f -p 8080 -h /www"
 CLIENT = "client"
