@@ -96,12 +96,22 @@ class Health:
             for driver, devices in self._known.items()
         }
         before, self._shown = self._shown, now
+        self._forget(now)
         return frozenset(
             (driver, key)
             for driver, devices in now.items()
             for key, health in devices.items()
             if _word(health) != _word(before.get(driver, {}).get(key, _NOT_KNOWN))
         )
+
+    def _forget(self, now: _Known) -> None:
+        """Of what does not hold any more there is nothing to keep; the device may be gone for good."""
+        for driver, devices in now.items():
+            for key in (key for key, health in devices.items() if health is _NOT_KNOWN):
+                del self._known[driver][key]
+                self._saver.changed()
+            if not self._known[driver]:
+                del self._known[driver]
 
     def next_end(self) -> float | None:
         """Seconds until a word that holds now does not hold any more; None: there is none."""

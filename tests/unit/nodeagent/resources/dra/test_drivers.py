@@ -108,7 +108,7 @@ async def test_one_that_comes_back_in_time_keeps_its_slices(tmp_path: Path) -> N
 
 
 async def test_health_holds_for_a_time(tmp_path: Path) -> None:
-    """As told, for as long as the driver says, across a restart of the agent; then it is not known."""
+    """As told, for as long as the driver says, across a restart of the agent; then it is not known, and nothing of it is kept."""
     site = Site(tmp_path)
     await site.drivers.register(plugin(versions=("v1.DRAPlugin", "v1alpha1.DRAResourceHealth")))
     changes: asyncio.Queue[Any] = asyncio.Queue()
@@ -121,6 +121,9 @@ async def test_health_holds_for_a_time(tmp_path: Path) -> None:
     site.now = 6
     assert (again.of(NAME, "p", "d").status, again.next_end()) == ("Unknown", None)
     assert site.health.changes() == {(NAME, "p/d")}
+    assert site.health.changes() == frozenset()
+    await site.health._saver.save()
+    assert b"p/d" not in (tmp_path / "dra_health_state").read_bytes()
     for task in (following, *site.tasks):
         task.cancel()
     await asyncio.gather(following, *site.tasks, return_exceptions=True)
