@@ -117,7 +117,8 @@ def cannot_check(call: Call) -> Answer:
 @allowed("bridge", touches="D1 L3")
 def leaves_something_for_all(call: Call) -> Answer:
     """With the first pod come a device, a route and a firewall rule for the whole node, which stay, as the bridge does."""
-    if call.command == "ADD" and "odd0" not in call.host("ip", "-j", "link"):
+    answer = call.real()
+    if call.command == "ADD" and answer.ok and "odd0" not in call.host("ip", "-j", "link"):
         with open(call.state_file("odd-lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if "odd0" not in call.host("ip", "-j", "link"):
@@ -125,7 +126,7 @@ def leaves_something_for_all(call: Call) -> Answer:
                 call.host("ip", "link", "set", "odd0", "up")
                 call.host("ip", "route", "add", "198.51.100.0/24", "dev", "odd0")
                 call.host("iptables", "-w", "-A", "FORWARD", "-i", "cni0", "-j", "ACCEPT")
-    return call.real()
+    return answer
 
 
 @allowed("bridge", touches="D2 D3")

@@ -70,11 +70,11 @@ def blamed(found: Outcomes, odd: Iterable[Odd]) -> list[str]:
 
 
 def blamed_real(found: Outcomes) -> list[str]:
-    """Checks that a real plugin has not passed."""
+    """Checks that a real plugin has not passed; some of a check's parameters may be about what it does not claim."""
     real = {name: ends for name, ends in found.items() if name.startswith("real ")}
     return [
         f"{name} {check}: {', '.join(sorted(ends[check]))}"
         for name, ends in real.items()
         for check in ends
-        if ends[check] != {"PASSED"}
+        if not {"PASSED"} <= ends[check] <= {"PASSED", "SKIPPED"}
     ]
