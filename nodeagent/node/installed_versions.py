@@ -95,11 +95,12 @@ async def _packages(paths: Collection[Path]) -> dict[Path, _Package]:
 
 
 def _owners(said: str) -> Iterator[tuple[Path, str]]:
-    """Of lines such as `runc: /usr/sbin/runc`, or `libc6:amd64: /lib/ld.so`."""
+    """Of lines such as `runc: /usr/sbin/runc`, or `libc6:amd64: /lib/ld.so`; those about diversions name no package."""
     for line in said.splitlines():
         packages, _, path = line.rpartition(": ")
-        if packages and not packages.startswith("diversion "):
-            yield Path(path), packages.split(",")[0].partition(":")[0]
+        package = packages.split(",")[0].partition(":")[0]
+        if package and " " not in package:
+            yield Path(path), package
 
 
 def _cures(package: str, docs: Path = _DOCS) -> frozenset[str]:

@@ -104,7 +104,9 @@ class ForkedAgents:
         with self._lock:
             self._connection.settimeout(seconds)
             with contextlib.suppress(TimeoutError, BlockingIOError):
-                while told := self._connection.recv(_MESSAGE_BYTES):
+                while True:
+                    told = self._connection.recv(_MESSAGE_BYTES)
+                    assert told, f"the process that agents come from has ended: {self._process.poll()}"
                     self._take(json.loads(told))
                     self._connection.settimeout(0)
             self._connection.settimeout(None)

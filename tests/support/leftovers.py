@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from live_trees import paths_below, remove_cgroups
+from live_trees import remove_cgroups
 
 from runtimes.testing.networks import is_nobodys
 
@@ -29,6 +29,7 @@ _ADDRESS = re.compile(r"\b10\.\d+\.\d+\.\d+\b")
 _NETWORK = re.compile(r'name: \\"na\w+\\"')  # every test network's name begins so
 _MASQUERADE = re.compile(r"-A (POSTROUTING|CNI-[0-9a-f]{24}) .*--comment \"name: ")
 _OF_TESTS = re.compile(r"/tmp/(pytest-of-[^/]+/pytest-|natest-|nacli|crash-)")
+_GROUPS = ("natest-", "nats", "nacli")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -96,44 +97,44 @@ def _ancestors() -> set[int]:
     found, pid = set[int](), os.getpid()
     while pid:
         found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = _parent(pid)
     return found
 
 
-def _of_pods() -> Iterator[Leftover]:
+def _of_pods(of: re.Pattern[str] = _OF_TESTS, groups: tuple[str, ...] = _GROUPS) -> Iterator[Leftover]:
     """Told only: what holds them is to be looked at."""
-    yield from (Leftover(f"process {pid}: {line}") for pid, line in _processes_of_tests().items())
-    yield from (Leftover(f"mount {path}") for path in _mounts_of_tests())
-    yield from (Leftover(f"cgroup {path}") for path in _cgroups_of_tests())
-
-
-def _processes_of_tests() -> dict[int, str]:
     ours = _ancestors()
-    return {pid: line for pid, line in _processes().items() if _OF_TESTS.search(line) and pid not in ours}
+    for pid, line in _processes().items():
+        if of.search(line) and pid not in ours:
+            yield Leftover(f"process {pid}: {line}")
+    yield from (Leftover(f"mount {path}") for path in _mounts(of))
+    yield from (Leftover(f"cgroup {path}") for path in _cgroups(groups))
 
 
-def _mounts_of_tests() -> list[str]:
+def _mounts(of: re.Pattern[str]) -> list[str]:
     lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-    return [line.split()[4] for line in lines if _OF_TESTS.search(line.split()[4])]
+    return [line.split()[4] for line in lines if of.search(line.split()[4])]
 
 
-def _cgroups_of_tests() -> list[Path]:
+def _cgroups(groups: tuple[str, ...]) -> list[Path]:
     found = (*_CGROUPS.glob("na*"), *_CGROUPS.glob("*/na*"))
-    return [path for path in found if path.name.startswith(("natest-", "nats", "nacli"))]
+    return [path for path in found if path.name.startswith(groups)]
 
 
-def take_of_pods() -> None:
-    """End those processes, detach those mounts and remove those cgroups, with whatever runs in them."""
-    for _ in range(50):  # 5 s: who is ended here may have begun another meanwhile
-        running = [*_processes_of_tests(), *(pid for path in _cgroups_of_tests() for pid in _inside(path))]
-        for pid in running:
+def take_of_pods(of: re.Pattern[str] = _OF_TESTS, groups: tuple[str, ...] = _GROUPS) -> None:
+    """End those processes, detach those mounts and remove those cgroups. A process that has a parent and is in no such cgroup
+    is somebody's who reads what a run left: it stays."""
+    for _ in range(50):  # 5 s: who is ended here may have begun another meanwhile, or leaves children without a parent
+        ended = [pid for pid, line in _processes().items() if of.search(line) and _parent(pid) == 1]
+        ended += [pid for path in _cgroups(groups) for pid in _inside(path)]
+        for pid in ended:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for mount in reversed(_mounts_of_tests()):
+        for mount in reversed(_mounts(of)):
             _run("umount", "--lazy", mount)
-        for path in _cgroups_of_tests():
+        for path in _cgroups(groups):
             remove_cgroups(f"/{path.name}")
-        if not (running or _mounts_of_tests() or _cgroups_of_tests()):
+        if not (ended or _mounts(of) or _cgroups(groups)):
             return
         time.sleep(0.1)
 
@@ -141,10 +142,18 @@ def take_of_pods() -> None:
 def _inside(cgroup: Path) -> list[int]:
     """The processes of a cgroup and of those below it."""
     found = list[int]()
-    for path in (cgroup, *paths_below(cgroup)):
-        with contextlib.suppress(OSError):
-            found += map(int, (path / "cgroup.procs").read_text().split()) if path.is_dir() else []
+    for folder, _, _ in os.walk(cgroup):
+        with contextlib.suppress(OSError):  # it has gone
+            found += map(int, Path(folder, "cgroup.procs").read_text().split())
     return found
+
+
+def _parent(pid: int) -> int:
+    """0: it has ended, or is the first."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _run(*argv: str) -> str:
@@ -165,12 +174,14 @@ def main(*, before: bool) -> int:
         found += _of_pods()
         _drop_empty_chains()
     if before:
+        for item in found[:5]:
+            print(f"left by an earlier run: {item.what}")
+        if found[5:]:
+            print(f"left by an earlier run: {len(found) - 5} more")
         if not testing:
             take_of_pods()
-        for item in found[:5]:
-            print(f"left by an earlier run, taken away: {item.what}")
-        if found[5:]:
-            print(f"left by an earlier run, taken away: {len(found) - 5} more")
+            for item in _of_pods():
+                print(f"cannot be taken away, or is somebody's: {item.what}")
         return 0
     known = sum(item.known for item in found)
     if known:

@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 from api_reader import APIReader
 from forked_agents import ForkedAgent, ForkedAgents
-from live_trees import cgroups_below, paths_below, remove_cgroups
+from live_trees import cgroups_below, remove_cgroups
 
 from cni.errors import CNIError
 from cni.native.packet_filter import choose_rules
@@ -231,12 +231,17 @@ class NodeUnderTest:
                 self.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects[number:]))
                 return
 
-    def delete_pods(self, *names: str, grace_seconds: int = 1) -> None:
-        """Pods, as `kubectl delete --wait=false`."""
+    def delete_pods(self, *names: str) -> None:
+        """As `kubectl delete pod --grace-period=1 --wait=false`."""
         for name in names:
-            path = f"api/v1/namespaces/default/pods/{name}"
-            status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": grace_seconds})
-            assert status in (200, 202), answer
+            assert self._delete_pod("default", name), f"pod {name} is not there"
+
+    def _delete_pod(self, namespace: str, name: str) -> bool:
+        """Whether it was there."""
+        path = f"api/v1/namespaces/{namespace}/pods/{name}"
+        status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": 1})
+        assert status in (200, 202, 404), answer
+        return status != 404
 
     def find_pod(self, name: str) -> dict[str, Any] | None:
         return self.api.get(f"api/v1/namespaces/default/pods/{name}")
@@ -316,13 +321,15 @@ class NodeUnderTest:
             if any(word in line for line in self._lines(process))
         ]
 
+    def _mounts(self) -> list[str]:
+        """Where something is mounted below its folder, or of what is there, in the order in which that was done."""
+        lines = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
+        return [line.split()[4] for line in lines if f" {self.directory}/" in line]
+
     def leaks(self) -> list[str]:
         """Everything of this node's pods that is still on the machine."""
         found = [f"process {line}" for line in self._processes("")]
-        mounts = Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()
-        found += [f"mount {line.split()[4]}" for line in mounts if f" {self.directory}/" in line]
-        pinned = [path for path in paths_below(self.directory / "run") if path.parent.parent.name == "pods"]
-        found += [f"pinned namespace {path}" for path in pinned if path.is_mount()]
+        found += [f"mount {path}" for path in self._mounts()]  # pinned namespaces are among them
         found += [f"cgroup {path}" for path in cgroups_below(f"{self.cgroup}/kubepods") if path.name.startswith("pod")]
         links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
         found += [f"link {link['ifname']}" for link in links if link.get("master") == self.bridge]
@@ -345,7 +352,6 @@ class NodeUnderTest:
             eventually(self._no_pods, "pods deleted")
             eventually(lambda: len(self._pod_leaks()) == 0, f"nothing left: {self._pod_leaks()}", 30)
         except BaseException:  # one failure is enough: what follows finds the machine as it was
-            self.stop()
             self._take_away()
             raise
         finally:
@@ -363,13 +369,12 @@ class NodeUnderTest:
         shutil.rmtree(self.directory)
 
     def _take_away(self) -> None:
-        """What is left of its pods, by force."""
+        """The agent and what is left of its pods, by force."""
         for pid in self.process_ids(""):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for line in reversed(Path("/proc/self/mountinfo").read_text(errors="replace").splitlines()):
-            if (path := line.split()[4]).startswith(f"{self.directory}/"):
-                subprocess.run(["umount", "--lazy", path], capture_output=True, check=False)
+        for path in reversed(self._mounts()):
+            subprocess.run(["umount", "--lazy", path], capture_output=True, check=False)
 
     def pods(self) -> list[dict[str, Any]]:
         found = self.api.get("api/v1/pods")
@@ -382,9 +387,7 @@ class NodeUnderTest:
 
     def _delete_pods(self) -> None:
         for pod in self.pods():
-            path = f"api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
-            status, answer = self.api.request("DELETE", path, {"gracePeriodSeconds": 1})
-            assert status in (200, 202, 404), answer
+            self._delete_pod(pod["metadata"]["namespace"], pod["metadata"]["name"])
 
     def _pod_leaks(self) -> list[str]:
         own = ("nodeagent run", "nodeagent.apiserver", "csi.driver")

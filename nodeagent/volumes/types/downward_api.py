@@ -48,7 +48,7 @@ class DownwardAPIPlugin(PublishOnly):
         assert source is not None
         mode = DEFAULT_MODE if source.defaultMode is None else source.defaultMode
         with self._volume.measured(request) as measure:
-            payload = await downward_payload(request.pod, source.items or (), mode, self._allocatable(), measure)
+            payload = await downward_payload(request.pod, source.items or (), mode, self._allocatable(), measure, {})
             return await self._volume.publish(request, payload)
 
     async def unpublish(self, uid: str, directory_name: str) -> None:
@@ -61,12 +61,12 @@ async def downward_payload(
     mode: int,
     allocatable: Mapping[str, str],
     measure: Measure,
-    texts: Texts | None = None,
+    texts: Texts,
 ) -> Payload:
     """Raises VolumeError with what is wrong with every item at once. `texts`: of the volume's other sources; grows."""
     # annotations are a quarter of a mebibyte, which takes its time to quote: once, and elsewhere
-    texts = {} if texts is None else texts
-    await run_blocking(_add_texts, texts, pod, items, allocatable)
+    if any(_key(item) not in texts for item in items):
+        await run_blocking(_add_texts, texts, pod, items, allocatable)
     payload: dict[str, FileEntry] = {}
     errors: list[str] = []
     for item in items:

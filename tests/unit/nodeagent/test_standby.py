@@ -38,6 +38,22 @@ def test_no_library_of_both_is_imported_twice(both: set[str]) -> None:
     assert libraries - imported_by(*SHARED) == set()
 
 
+AUTHORITIES = """
+from nodeagent.cli import run
+from nodeagent import standby
+standby.share()
+import aiohttp.connector, ssl
+print(len(aiohttp.connector._SSL_CONTEXT_VERIFIED.get_ca_certs()), len(ssl.create_default_context().get_ca_certs()) > 0)
+print(aiohttp.connector._SSL_CONTEXT_VERIFIED.verify_mode == ssl.CERT_REQUIRED)
+"""
+
+
+def test_the_machines_authorities_are_not_read() -> None:
+    """Not by aiohttp, which without them believes nobody; who asks for them still gets them."""
+    done = subprocess.run([sys.executable, "-c", AUTHORITIES], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["0", "True", "True"]
+
+
 PROCESS = """
 import asyncio, os, signal
 from pathlib import Path

@@ -274,7 +274,7 @@ async def test_http_source() -> None:
 async def test_manifests_by_tls(
     trusted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that the machine's authorities vouch for is believed, though aiohttp was imported without them; no other is."""
+    """A server that the machine's authorities vouch for is believed, with whatever aiohttp was imported; no other is."""
     certificate, key = self_signed("web", ["127.0.0.1"], datetime.now(UTC))
     (tmp_path / "pair").write_bytes(certificate + key)
     (tmp_path / "machine").write_bytes(certificate if trusted else self_signed("other", ["o"], datetime.now(UTC))[0])

@@ -95,7 +95,7 @@ async def test_downward_errors_are_told_all_at_once(pod_of: Any) -> None:
         list[DownwardAPIVolumeFile],
     )
     with pytest.raises(VolumeError) as caught:
-        await downward_payload(pod_of({"containers": []}), items, 0o644, {}, measure())
+        await downward_payload(pod_of({"containers": []}), items, 0o644, {}, measure(), {})
     assert str(caught.value) == "[unsupported fieldPath: status.podIP, container none not found]"
 
 
