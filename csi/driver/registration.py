@@ -11,6 +11,7 @@ from csi.errors import presentable
 from proto import pluginregistration_pb2 as wire
 from proto.pluginregistration_pb2_grpc import RegistrationServicer, add_RegistrationServicer_to_server
 from runtimes.linux import grpc_unix
+from runtimes.linux.grpc_server import grpc_server
 from runtimes.linux.unix_socket import SocketPath
 
 _CSI_PLUGIN = "CSIPlugin"
@@ -28,7 +29,7 @@ class Registrar:
 
     async def start(self) -> None:
         """Raises OSError, AddressTaken among them."""
-        server = grpc.aio.server()
+        server = grpc_server()
         add_RegistrationServicer_to_server(self._answers, server)  # type: ignore[no-untyped-call]  # generated
         try:
             server.add_insecure_port(grpc_unix.target(self._place.draft()))

@@ -28,6 +28,7 @@ from csi.driver.usage import UsageService
 from csi.driver.volumes import VolumeService
 from proto import csi_pb2 as csi
 from runtimes.linux import grpc_unix
+from runtimes.linux.grpc_server import grpc_server
 from runtimes.linux.tasks import Background
 from runtimes.linux.unix_socket import SocketPath
 
@@ -65,7 +66,7 @@ class Server:
     async def start(self) -> None:
         """Raises OSError, AddressTaken among them."""
         self._copies.thaw_all()
-        server = grpc.aio.server()
+        server = grpc_server()
         server.add_generic_rpc_handlers(tuple(self._handlers(name) for name in _SERVICES))
         try:
             server.add_insecure_port(grpc_unix.target(self._place.draft()))

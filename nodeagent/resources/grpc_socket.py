@@ -108,11 +108,13 @@ class GRPCSocket:
 
     async def _serve(self) -> "grpc.aio.Server":
         """Raises OSError."""
-        import grpc.aio
+        import grpc
+
+        from runtimes.linux.grpc_server import grpc_server
 
         await run_blocking(remove_tree, self._backend_folder)  # of an agent that was killed
         self._backend_folder.mkdir(mode=0o700)
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc_server(_OPTIONS)
         handlers = {name: _handler(self._service, name, method) for name, method in self._methods.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(self._service.full_name, handlers),))
         try:

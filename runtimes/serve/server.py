@@ -6,6 +6,7 @@ from pathlib import Path
 import grpc.aio
 
 from runtimes import errors
+from runtimes.linux.grpc_server import grpc_server
 from runtimes.linux.unix_socket import SCHEME, AddressTaken, SocketPath
 from runtimes.registry import RuntimeRegistry
 from runtimes.serve.calls import handler
@@ -50,7 +51,7 @@ class CRIServer:
 
     async def start(self) -> None:
         """Raises AlreadyExists (a live server, a file that is no socket), OSError."""
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc_server(_OPTIONS)
         server.add_generic_rpc_handlers(tuple(handler(service, self._denial) for service in self._services))
         try:
             draft = self._place.draft()
