@@ -21,14 +21,14 @@ class CgroupUsage:
     def fill_pod(self, linux: cri.LinuxPodSandboxStats, cgroup: str) -> None:
         """With all that is below the cgroup; network and containers are the caller's."""
         self._fill_cpu(linux.cpu, cgroup)
-        fill_memory(linux.memory, self._cgroups.statistics.memory(cgroup))
+        fill_memory(linux.memory, self._cgroups.statistics.memory(cgroup, details=False))
         self._fill_io(linux.io, cgroup)
         linux.process.timestamp = time.time_ns()
         linux.process.process_count.value = process_count(self._cgroups, cgroup)
 
     def fill_container(self, stats: cri.ContainerStats, cgroup: str) -> None:
         self._fill_cpu(stats.cpu, cgroup)
-        memory = self._cgroups.statistics.memory(cgroup)
+        memory = self._cgroups.statistics.memory(cgroup, details=False)
         fill_memory(stats.memory, memory)
         fill_swap(stats.swap, memory)
         self._fill_io(stats.io, cgroup)
@@ -39,7 +39,7 @@ class CgroupUsage:
             self._samples.pop(cgroup, None)
 
     def _fill_cpu(self, cpu: cri.CpuUsage, cgroup: str) -> None:
-        found = self._cgroups.statistics.cpu(cgroup)
+        found = self._cgroups.statistics.cpu(cgroup, details=False)
         if found.usage_ns is None:
             return
         now = time.time_ns()

@@ -81,11 +81,11 @@ class MemoryAndPids:
         return {signal: observation for signal, observation in found.items() if observation is not None}
 
     def _machines_memory(self) -> Observation | None:
-        working_set = self._cgroups.statistics.memory("/").working_set_bytes
+        working_set = self._cgroups.statistics.memory("/", details=False).working_set_bytes
         return None if working_set is None else _left(self._memory_bytes, working_set)
 
     def _memory(self, path: str) -> Observation | None:
-        memory = self._cgroups.statistics.memory(path)
+        memory = self._cgroups.statistics.memory(path, details=False)
         if memory.limit_bytes is None or memory.working_set_bytes is None:
             return None
         return _left(memory.limit_bytes, memory.working_set_bytes)

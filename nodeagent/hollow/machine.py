@@ -101,11 +101,11 @@ class NoCgroups(Cgroups):
 
 class _NothingCounted(CgroupStatistics):
     @override
-    def cpu(self, path: str) -> CpuStats:
+    def cpu(self, path: str, *, details: bool = True) -> CpuStats:
         return CpuStats()
 
     @override
-    def memory(self, path: str) -> MemoryStats:
+    def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         return MemoryStats()
 
     @override

@@ -18,10 +18,13 @@ _ID, _NAME = LABELS.index("id"), LABELS.index("name")
 
 @dataclass(slots=True, kw_only=True)
 class _Family:
+    """`keys`: of all labels. `more`: texts of those labels that not every family has, by their values."""
+
     help: str
     keys: tuple[str, ...]
     kind: str = "gauge"
     lines: list[str] = field(default_factory=list)
+    more: dict[tuple[str, ...], str] = field(default_factory=dict)
 
 
 def runtime_text(told: Sequence[RuntimeMetrics], paths: Mapping[str, str], known: Iterable[Metric]) -> bytes:
@@ -32,16 +35,17 @@ def runtime_text(told: Sequence[RuntimeMetrics], paths: Mapping[str, str], known
         for each in merged_descriptors(told)
         if not names & {each.name.removesuffix("_total"), each.name}
     }
-    rows: dict[tuple[str, ...], str] = {}
+    labels = _Labels(paths)
     for sample in _samples(merged_metrics(told)):
-        family = found.get(sample.name)
+        # a message makes anew what is read of it: each thing is read once, and labels as a slice, in half the time of a tuple
+        name, at_ns = sample.name, sample.timestamp
+        family = found.get(name)
         if family is None:
             continue
         if sample.metric_type == cri.COUNTER:
             family.kind = "counter"
-        labels = _labels(family.keys, tuple(sample.label_values), paths, rows)
-        time = f" {sample.timestamp // _NANO_PER_MILLI}" if sample.timestamp else ""
-        family.lines.append(f"{sample.name}{{{labels}}} {sample.value.value}{time}\n")
+        time = f" {at_ns // _NANO_PER_MILLI}" if at_ns else ""
+        family.lines.append(f"{name}{{{labels.of(family, sample.label_values[:])}}} {sample.value.value}{time}\n")
     return "".join(_written(name, family) for name, family in found.items() if family.lines).encode()
 
 
@@ -49,19 +53,30 @@ def _written(name: str, family: _Family) -> str:
     return f"# HELP {name} {family.help}\n# TYPE {name} {family.kind}\n" + "".join(family.lines)
 
 
-def _labels(
-    keys: tuple[str, ...], values: tuple[str, ...], paths: Mapping[str, str], rows: dict[tuple[str, ...], str]
-) -> str:
-    """`rows`: texts of the labels that all samples of a row have; filled."""
-    if keys[: len(LABELS)] != LABELS:
-        return _pairs(keys, values)
-    row = values[: len(LABELS)]
-    text = rows.get(row)
-    if text is None:
-        own = list(row)
-        own[_ID] = paths.get(row[_NAME], row[_ID])
-        text = rows[row] = _pairs(LABELS, own)
-    return f"{text},{_pairs(keys[len(LABELS) :], values[len(LABELS) :])}" if len(keys) > len(LABELS) else text
+class _Labels:
+    """Texts of labels, each made once: all samples of a row share LABELS, and many rows have the same devices and interfaces."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._rows: dict[tuple[str, ...], str] = {}
+
+    def of(self, family: _Family, values: list[str]) -> str:
+        keys = family.keys
+        if keys[: len(LABELS)] != LABELS:
+            return _pairs(keys, values)
+        row = tuple(values[: len(LABELS)])
+        text = self._rows.get(row)
+        if text is None:
+            own = list(row)
+            own[_ID] = self._paths.get(row[_NAME], row[_ID])
+            text = self._rows[row] = _pairs(LABELS, own)
+        if len(keys) == len(LABELS):
+            return text
+        rest = tuple(values[len(LABELS) :])
+        more = family.more.get(rest)
+        if more is None:
+            more = family.more[rest] = _pairs(keys[len(LABELS) :], rest)
+        return f"{text},{more}"
 
 
 def _pairs(keys: Sequence[str], values: Sequence[str]) -> str:

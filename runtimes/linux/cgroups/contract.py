@@ -159,15 +159,21 @@ class CgroupStatistics(Protocol):
     """What a cgroup and all below it use now, from the files that its hierarchy has for it.
 
     Sources: the kernel's admin-guide/cgroup-v1 and admin-guide/cgroup-v2. No verb raises: what is not counted, or is gone, is
-    None.
+    None. `details` False: what has a file of its own and few ask for is not read, so None: opening a file is most of the work.
     """
 
-    def cpu(self, path: str) -> CpuStats:
-        """CPU time in nanoseconds, and how often the quota held it back (cpuacct.*, cpu.stat; cpu.pressure)."""
+    def cpu(self, path: str, *, details: bool = True) -> CpuStats:
+        """CPU time in nanoseconds, and how often the quota held it back (cpuacct.*, cpu.stat; cpu.pressure).
+
+        Details, on v1: all but the usage.
+        """
         ...
 
-    def memory(self, path: str) -> MemoryStats:
-        """Memory in bytes, swap included (memory.usage_in_bytes and memory.stat; memory.current, memory.stat)."""
+    def memory(self, path: str, *, details: bool = True) -> MemoryStats:
+        """Memory in bytes, swap included (memory.usage_in_bytes and memory.stat; memory.current, memory.stat).
+
+        Details: the peak, how often the limit was hit, and on v1 the kernel's own.
+        """
         ...
 
     def io(self, path: str) -> IOStats:

@@ -7,7 +7,8 @@ from runtimes.linux.cgroups.contract import CgroupError, CgroupStatistics, Cgrou
 
 def summary(statistics: CgroupStatistics, path: str, *, oom_kills: int) -> CgroupStats:
     """Raises CgroupError for a cgroup that is not there."""
-    cpu, memory, pids = statistics.cpu(path), statistics.memory(path), statistics.pids(path)
+    cpu, memory = statistics.cpu(path, details=False), statistics.memory(path, details=False)
+    pids = statistics.pids(path)
     if cpu.usage_ns is None and memory.usage_bytes is None:
         raise CgroupError(errno.ENOENT, f"cannot read cgroup {path}: no such cgroup")
     return CgroupStats(

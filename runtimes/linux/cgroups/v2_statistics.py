@@ -32,7 +32,7 @@ class StatisticsV2(CgroupStatistics):
         self._root = root
 
     @override
-    def cpu(self, path: str) -> CpuStats:
+    def cpu(self, path: str, *, details: bool = True) -> CpuStats:
         cpu = CpuV2(self._directory(path))
         table = present(lambda: cpu.stat) or {}
         return CpuStats(
@@ -48,7 +48,7 @@ class StatisticsV2(CgroupStatistics):
         )
 
     @override
-    def memory(self, path: str) -> MemoryStats:
+    def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         memory = MemoryV2(self._directory(path))
         usage_bytes = present(lambda: memory.current)
         table = present(lambda: memory.stat) or {}
@@ -59,9 +59,9 @@ class StatisticsV2(CgroupStatistics):
         return MemoryStats(
             usage_bytes=usage_bytes,
             working_set_bytes=max(0, usage_bytes - table.get("inactive_file", 0)),
-            peak_bytes=present(lambda: memory.peak),
+            peak_bytes=present(lambda: memory.peak) if details else None,
             limit_bytes=present(lambda: memory.max),
-            limit_hits=(present(lambda: memory.events) or {}).get("max"),
+            limit_hits=(present(lambda: memory.events) or {}).get("max") if details else None,
             rss_bytes=table.get("anon"),
             cache_bytes=table.get("file"),
             mapped_file_bytes=table.get("file_mapped"),

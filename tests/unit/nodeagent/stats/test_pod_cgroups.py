@@ -58,11 +58,11 @@ class Kernel:
     def statistics(self) -> "Kernel":
         return self
 
-    def cpu(self, path: str) -> CpuStats:
+    def cpu(self, path: str, *, details: bool = True) -> CpuStats:
         assert path == "/kubepods/podu1"
         return CpuStats(usage_ns=3_000_000_000)
 
-    def memory(self, path: str) -> MemoryStats:
+    def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         return MemoryStats(usage_bytes=40, working_set_bytes=30)
 
     def pids(self, path: str) -> PidsStats:

@@ -31,11 +31,11 @@ class Kernel:
     def directories(self, path: str) -> tuple[Path, ...]:
         return tuple(self._root / name / path.lstrip("/") for name in ("cpu", "memory"))
 
-    def cpu(self, path: str) -> CpuStats:
+    def cpu(self, path: str, *, details: bool = True) -> CpuStats:
         assert path == "/kubepods"
         return CpuStats(usage_ns=5)
 
-    def memory(self, path: str) -> MemoryStats:
+    def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         return MemoryStats(usage_bytes=9, working_set_bytes=8, swap_bytes=1)
 
     def pids(self, path: str) -> PidsStats:

@@ -1,5 +1,7 @@
 """What a cgroup uses, from files as the kernel writes them."""
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,46 @@ def test_v2(v2: CgroupsV2) -> None:
     assert found.pids("/c") == PidsStats(current=3, limit=20)
     assert found.huge_pages("/c", "2MB") == HugePageStats(usage_bytes=4096)
     assert (found.oom_kills("/c"), v2.stats("/c").oom_kills) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("version", "files"),
+    [
+        (
+            1,
+            {
+                *("cpuacct.usage", "memory.usage_in_bytes", "memory.memsw.usage_in_bytes"),
+                *("memory.stat", "memory.limit_in_bytes"),
+            },
+        ),
+        (
+            2,
+            {
+                *("cpu.stat", "cpu.pressure", "memory.current", "memory.stat", "memory.pressure"),
+                *("memory.max", "memory.swap.current", "memory.swap.max"),
+            },
+        ),
+    ],
+)
+def test_without_details(
+    version: int, files: set[str], v1: CgroupsV1, v2: CgroupsV2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of what few ask for stay unread; all other figures are the same."""
+    cgroups: Cgroups = v1 if version == 1 else v2
+    whole_cpu, whole_memory = cgroups.statistics.cpu("/c"), cgroups.statistics.memory("/c")
+    opened: list[str] = []
+    really_open = os.open
+
+    def noted(path: bytes, flags: int) -> int:
+        opened.append(Path(os.fsdecode(path)).name)
+        return really_open(path, flags)
+
+    monkeypatch.setattr(os, "open", noted)
+    cpu, memory = cgroups.statistics.cpu("/c", details=False), cgroups.statistics.memory("/c", details=False)
+    assert (set(opened), len(opened)) == (files, len(files)), "each once"
+    kernel_bytes = None if version == 1 else whole_memory.kernel_bytes
+    assert memory == replace(whole_memory, peak_bytes=None, limit_hits=None, kernel_bytes=kernel_bytes)
+    assert cpu == (CpuStats(usage_ns=whole_cpu.usage_ns) if version == 1 else whole_cpu)
 
 
 @pytest.mark.parametrize("version", [1, 2])
