@@ -34,6 +34,8 @@ class PodTeardown(Protocol):
 
     async def stop(self, teardown: Teardown) -> None: ...
 
+    async def give_back(self, teardown: Teardown) -> None: ...
+
     async def release(self, teardown: Teardown) -> None: ...
 
 
@@ -119,6 +121,7 @@ class OrphanCollector:
         )
         try:
             await self._engine.stop(teardown)
+            await self._engine.give_back(teardown)
             await self._engine.release(teardown)
         except* Exception as group:
             for error in leaves(group):

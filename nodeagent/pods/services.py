@@ -45,8 +45,12 @@ class Engine(Protocol):
         """Stop what runs. Raises ExceptionGroup if anything may still run."""
         ...
 
+    async def give_back(self, teardown: Teardown) -> None:
+        """What others take as soon as the stopped pod is told to have ended. Raises ExceptionGroup of what could not be."""
+        ...
+
     async def release(self, teardown: Teardown) -> None:
-        """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
+        """All else that the stopped pod held. Raises ExceptionGroup of what could not be given back."""
         ...
 
     def current_steps(self, uid: PodUID) -> Sequence[StepRun]:

@@ -456,8 +456,10 @@ class PodSupervisor:
             self.backoff.block()
 
     async def _stop_all(self, next_stage: PodStage | None = None) -> None:
-        await self._services.engine.stop(self._teardown(keep_records=self._keeps_records()))
+        teardown = self._teardown(keep_records=self._keeps_records())
+        await self._services.engine.stop(teardown)
         if next_stage is not None:
+            await self._services.engine.give_back(teardown)
             self._services.probing.stop(self.uid, keep_readiness=False)
             self._remember(stage=next_stage)
             self._features.ended(self.uid)
@@ -474,6 +476,7 @@ class PodSupervisor:
         """The object itself is to go: remove what was kept of a completed pod, then let the API drop the object."""
         teardown = self._teardown(keep_records=False)
         await self._services.engine.stop(teardown)
+        await self._services.engine.give_back(teardown)
         await self._services.engine.release(teardown)
         self._records_removed = True
         self._forget_containers()

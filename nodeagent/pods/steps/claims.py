@@ -4,7 +4,7 @@ from typing import ClassVar, Protocol
 
 from typing_extensions import override
 
-from nodeagent.pods.steps.contract import Step
+from nodeagent.pods.steps.contract import Step, UndoPhase
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
 
@@ -21,6 +21,7 @@ class ClaimsStep(Step):
     """The pod's last status waits for it: what reads there that the pod has ended may give its devices to others."""
 
     name: ClassVar[str] = "claims"
+    undone: ClassVar[UndoPhase] = UndoPhase.GIVE_BACK
 
     def __init__(self, claims: PreparedClaims) -> None:
         self._claims = claims

@@ -7,6 +7,7 @@ volumes, image pulls and network do not wait for each other.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar, Literal, Protocol
 
 from typing_extensions import override
@@ -115,18 +116,26 @@ class SyncPass:
                 slot.fail()
 
 
+class UndoPhase(Enum):
+    """When a step is undone: a phase begins when all of the one before has succeeded."""
+
+    STOP = "what runs ends"
+    GIVE_BACK = "others may have it as soon as they read that the pod has ended, which is told afterwards"
+    RELEASE = "all else"
+
+
 class Step:
     """One step; what it does not override is nothing. It is idempotent: a pass that finds its work done already provides the
     same slots.
 
     `deadline_seconds` bounds `run` (None: the step bounds itself). `provides`: the slots that fail when it ends without having
-    filled them. `runs_processes`: its undo ends processes, and must succeed before anything of the others is given back.
+    filled them. `undone`: when its undo comes.
     """
 
     name: ClassVar[str]
     deadline_seconds: ClassVar[float | None] = None
     provides: ClassVar[tuple[SlotName, ...]] = ()
-    runs_processes: ClassVar[bool] = False
+    undone: ClassVar[UndoPhase] = UndoPhase.RELEASE
 
     async def run(self, work: SyncPass) -> None:
         """Make what the pod needs. Cancelled when the pod is to end; what must not stay half done it carries to its end.

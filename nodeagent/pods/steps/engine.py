@@ -4,7 +4,8 @@ gates:     network, resource claims                  one after the other; what o
 pass:      directories | cgroup | volumes | images | devices            side by side, joined by slots
            | sandbox (network) | containers | starts
 teardown:  starts, sandbox                                              what runs must have stopped before
-           volumes, user namespace, cgroup, claims, records, directories in reverse order, all of them, errors collected
+           claims                                                       given back before the pod's end is told, and then
+           volumes, user namespace, cgroup, records, directories        in reverse order, all of them, errors collected
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from collections.abc import Sequence
 from nodeagent.pods.cancellation import outcomes
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import StepObserver, StepRun, StepRuns, Verb
-from nodeagent.pods.steps.contract import Gate, Step, StepError, SyncPass
+from nodeagent.pods.steps.contract import Gate, Step, StepError, SyncPass, UndoPhase
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
 from nodeagent.tracing.tracer import NO_TRACES, Tracer
@@ -59,11 +60,15 @@ class StepEngine:
 
     async def stop(self, teardown: Teardown) -> None:
         """Stop what runs, in reverse order of the steps that run something. Raises ExceptionGroup if anything may still run."""
-        await self._undo(teardown, running=True)
+        await self._undo(teardown, UndoPhase.STOP)
+
+    async def give_back(self, teardown: Teardown) -> None:
+        """What others take as soon as the stopped pod is told to have ended. Raises ExceptionGroup of what could not be."""
+        await self._undo(teardown, UndoPhase.GIVE_BACK)
 
     async def release(self, teardown: Teardown) -> None:
-        """Give back what the stopped pod held. Raises ExceptionGroup of what could not be given back."""
-        await self._undo(teardown, running=False)
+        """All else that the stopped pod held. Raises ExceptionGroup of what could not be given back."""
+        await self._undo(teardown, UndoPhase.RELEASE)
 
     async def _check(self, gate: Gate, work: SyncPass) -> None:
         try:
@@ -90,10 +95,10 @@ class StepEngine:
 
         await self._runs.record(step.name, Verb.RUN, work.uid, body)
 
-    async def _undo(self, teardown: Teardown, *, running: bool) -> None:
+    async def _undo(self, teardown: Teardown, phase: UndoPhase) -> None:
         errors: list[Exception] = []
         for step in reversed(self._steps):
-            if step.runs_processes is not running:
+            if step.undone is not phase:
                 continue
             try:
                 await self._runs.record(step.name, Verb.UNDO, teardown.uid, functools.partial(step.undo, teardown))

@@ -7,7 +7,15 @@ from typing_extensions import override
 from nodeagent.api.events import Events
 from nodeagent.pods.rules.runtime_view import is_host_network
 from nodeagent.pods.slot import NotProvided
-from nodeagent.pods.steps.contract import NoStartObserver, SlotName, StartObserver, Step, StepError, SyncPass
+from nodeagent.pods.steps.contract import (
+    NoStartObserver,
+    SlotName,
+    StartObserver,
+    Step,
+    StepError,
+    SyncPass,
+    UndoPhase,
+)
 from nodeagent.pods.steps.gates import Networks, network_not_ready
 from nodeagent.pods.steps.old_sandboxes import clear_away
 from nodeagent.pods.teardown import Teardown
@@ -38,7 +46,7 @@ class SandboxStep(Step):
     name: ClassVar[str] = "sandbox"
     deadline_seconds: ClassVar[float | None] = 240.0  # the kubelet's deadline for RunPodSandbox
     provides: ClassVar[tuple[SlotName, ...]] = ("sandbox_id", "pod_ips")
-    runs_processes: ClassVar[bool] = True
+    undone: ClassVar[UndoPhase] = UndoPhase.STOP
 
     def __init__(
         self, configs: SandboxConfigs, events: Events, networks: Networks, observer: StartObserver | None = None

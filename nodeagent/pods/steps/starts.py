@@ -12,7 +12,7 @@ from nodeagent.pods.cancellation import carry_through
 from nodeagent.pods.hooks import HookError, Hooks
 from nodeagent.pods.paths import PodPaths
 from nodeagent.pods.rules.model import StartContainer
-from nodeagent.pods.steps.contract import NoStartObserver, StartError, StartObserver, Step, SyncPass
+from nodeagent.pods.steps.contract import NoStartObserver, StartError, StartObserver, Step, SyncPass, UndoPhase
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.containers import AnyContainer, ContainerKind, field_path, find_container
 from nodeagent.podspec.pod import AgentPod
@@ -49,7 +49,7 @@ class StartsStep(Step):
     """Bounds itself: each start has the runtime's deadline, and a postStart hook none."""
 
     name: ClassVar[str] = "starts"
-    runs_processes: ClassVar[bool] = True
+    undone: ClassVar[UndoPhase] = UndoPhase.STOP
 
     def __init__(
         self,

@@ -19,12 +19,17 @@ class Engine:
 
     def __init__(self) -> None:
         self.ended: dict[str, tuple[str, str]] = {}
+        self.given_back: set[str] = set()
 
     async def stop(self, teardown: Teardown) -> None:
         self.ended[teardown.uid] = teardown.pod.key
 
+    async def give_back(self, teardown: Teardown) -> None:
+        self.given_back.add(teardown.uid)
+
     async def release(self, teardown: Teardown) -> None:
         assert teardown.uid in self.ended
+        assert teardown.uid in self.given_back
 
 
 class Service(RecordedRuntime):

@@ -93,10 +93,12 @@ class Statuses(NoStatuses):
     def __init__(self, kept: list[PodStatus]) -> None:
         super().__init__()
         self.kept = kept
+        self.end_is_shown = False
 
     def publish(self, pod: AgentPod, status: PodStatus, *, containers_may_run: bool) -> None:
         super().publish(pod, status, containers_may_run=containers_may_run)
         self.kept.append(status)
+        self.end_is_shown = not containers_may_run
 
     def in_step(self, pod: AgentPod) -> bool:
         return pod.status is not None and pod.status == self.cached(pod.uid)
@@ -118,6 +120,7 @@ class World:
     gate: asyncio.Event | None = None
     refresh_gate: asyncio.Event | None = None
     stop_gate: asyncio.Event | None = None
+    nothing_given_back: bool = False
     before_look: Callable[[], Awaitable[None]] = at_once
 
     # the runtime
@@ -160,6 +163,10 @@ class World:
             await self.stop_gate.wait()
         if self.container is not None and self.container.state == cri.CONTAINER_RUNNING:
             self.run_container(cri.CONTAINER_EXITED, 143)
+
+    async def give_back(self, teardown: Teardown) -> None:
+        if self.nothing_given_back:
+            raise ExceptionGroup("stuck", [OSError("the driver is away")])
 
     async def release(self, teardown: Teardown) -> None:
         self.told.append("release, records kept" if teardown.keep_records else "release")
@@ -214,11 +221,18 @@ class Probing:
         return
 
 
-def supervise(world: World, pod: AgentPod, *, features: Sequence[PodFeature] = (), **more: Any) -> PodSupervisor:
+def supervise(
+    world: World,
+    pod: AgentPod,
+    *,
+    features: Sequence[PodFeature] = (),
+    statuses: Statuses | None = None,
+    **more: Any,
+) -> PodSupervisor:
     services = PodServices(
         engine=world,
         runtimes=world,
-        statuses=Statuses(world.statuses),
+        statuses=statuses or Statuses(world.statuses),
         events=world,
         probing=Probing(),
         volumes=world,
@@ -339,6 +353,28 @@ async def test_deletion_stops_then_releases_then_ends(tasks: Any) -> None:
     ended = state_of(world.statuses[-1]).terminated
     assert ended is not None
     assert ended.exitCode == 143
+
+
+@pytest.mark.parametrize("ends_by_itself", [True, False])
+async def test_the_end_is_told_when_others_may_have_what_it_had(tasks: Any, ends_by_itself: bool) -> None:
+    """Whoever reads that a pod has ended may give its devices to another: it is not told before they are given back, and what
+    cannot be is said and tried again.
+    """
+    world = World(nothing_given_back=True)
+    world.run_container(cri.CONTAINER_EXITED if ends_by_itself else cri.CONTAINER_RUNNING)
+    pod = make_pod(restartPolicy="Never")
+    statuses = Statuses(world.statuses)
+    supervisor = supervise(world, pod if ends_by_itself else deleted(pod), statuses=statuses)
+    tasks(supervisor)
+    await settle()
+    assert (supervisor.stage, statuses.end_is_shown) == (PodStage.TERMINATING, False)
+    assert ("FailedKillPod", "error killing pod: the driver is away") in world.events
+    assert "release" not in " ".join(world.told)
+    world.nothing_given_back = False
+    world.now += timedelta(minutes=10)
+    supervisor.wake()
+    await settle()
+    assert (supervisor.stage, statuses.end_is_shown) == (PodStage.FINISHED, True)
 
 
 async def test_while_it_holds_resources_it_is_active(tasks: Any) -> None:

@@ -13,7 +13,7 @@ from nodeagent import logs
 from nodeagent.pods.rules.model import Desired, Observed, Plan
 from nodeagent.pods.slot import NotProvided
 from nodeagent.pods.step_runs import Outcome, StepRun, Verb
-from nodeagent.pods.steps.contract import Step, StepError, SyncPass
+from nodeagent.pods.steps.contract import Step, StepError, SyncPass, UndoPhase
 from nodeagent.pods.steps.engine import StepEngine
 from nodeagent.pods.teardown import Teardown
 from nodeagent.podspec.pod import PodUID
@@ -29,14 +29,14 @@ def recorded(
     told: list[str],
     body: Body | None = None,
     *,
-    stops: bool = False,
+    undone: UndoPhase = UndoPhase.RELEASE,
     fails: bool = False,
     deadline_seconds: float | None = None,
 ) -> Step:
     """A step that tells what happened to it; what one is, is in its class."""
     facts = {
         "name": name,
-        "runs_processes": stops,
+        "undone": undone,
         "deadline_seconds": deadline_seconds,
         "provides": ("cgroup_parent",) if name == "cgroup" else (),
     }
@@ -161,14 +161,21 @@ async def test_teardown_is_reversed_and_collects_the_errors() -> None:
 
 
 async def test_what_runs_is_stopped_apart_from_what_is_given_back() -> None:
-    """`stop` ends processes and touches nothing else; `release` does the rest."""
+    """`stop` ends processes and touches nothing else; `give_back` what others take next; `release` does the rest."""
     told: list[str] = []
-    steps = [recorded("volumes", told), recorded("sandbox", told, stops=True), recorded("containers", told, stops=True)]
+    steps = [
+        recorded("claims", told, undone=UndoPhase.GIVE_BACK),
+        recorded("volumes", told),
+        recorded("sandbox", told, undone=UndoPhase.STOP),
+        recorded("containers", told, undone=UndoPhase.STOP),
+    ]
     engine = StepEngine(steps)
     await engine.stop(teardown())
     assert told == ["undo containers", "undo sandbox"]
+    await engine.give_back(teardown())
+    assert told[2:] == ["undo claims"]
     await engine.release(teardown())
-    assert told[2:] == ["undo volumes"]
+    assert told[3:] == ["undo volumes"]
 
 
 async def test_every_step_is_observed() -> None:
