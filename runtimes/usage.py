@@ -59,7 +59,7 @@ class CgroupUsage:
 def process_count(cgroups: Cgroups, cgroup: str) -> int:
     """The pids controller counts threads; without it there are the processes."""
     if "pids" in cgroups.controllers:
-        return cgroups.statistics.pids(cgroup).current or 0
+        return cgroups.statistics.pids(cgroup, details=False).current or 0
     return len(cgroups.processes(cgroup))
 
 

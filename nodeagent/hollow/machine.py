@@ -113,7 +113,7 @@ class _NothingCounted(CgroupStatistics):
         return IOStats()
 
     @override
-    def pids(self, path: str) -> PidsStats:
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
         return PidsStats()
 
     @override

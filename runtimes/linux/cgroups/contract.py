@@ -180,8 +180,8 @@ class CgroupStatistics(Protocol):
         """Bytes and operations by block device (blkio.throttle.*; io.stat)."""
         ...
 
-    def pids(self, path: str) -> PidsStats:
-        """Threads now, and how many there may be (pids.current, pids.max)."""
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
+        """Threads now, and how many there may be (pids.current, pids.max), which is a detail."""
         ...
 
     def huge_pages(self, path: str, size: str) -> HugePageStats:

@@ -105,9 +105,9 @@ class StatisticsV1(CgroupStatistics):
         )
 
     @override
-    def pids(self, path: str) -> PidsStats:
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
         pids = self._open("pids", PidsController, path)
-        limit = _read(pids, lambda it: -1 if it.max is None else it.max)
+        limit = _read(pids, lambda it: -1 if it.max is None else it.max) if details else None
         return PidsStats(current=_read(pids, lambda it: it.current), limit=limit)
 
     @override

@@ -85,9 +85,9 @@ class StatisticsV2(CgroupStatistics):
         )
 
     @override
-    def pids(self, path: str) -> PidsStats:
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
         pids = PidsController(self._directory(path))
-        limit = present(lambda: -1 if pids.max is None else pids.max)
+        limit = present(lambda: -1 if pids.max is None else pids.max) if details else None
         return PidsStats(current=present(lambda: pids.current), limit=limit)
 
     @override

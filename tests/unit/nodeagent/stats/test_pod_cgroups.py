@@ -65,7 +65,7 @@ class Kernel:
     def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         return MemoryStats(usage_bytes=40, working_set_bytes=30)
 
-    def pids(self, path: str) -> PidsStats:
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
         return PidsStats(current=4)
 
     def processes(self, path: str) -> frozenset[int]:

@@ -38,7 +38,7 @@ class Kernel:
     def memory(self, path: str, *, details: bool = True) -> MemoryStats:
         return MemoryStats(usage_bytes=9, working_set_bytes=8, swap_bytes=1)
 
-    def pids(self, path: str) -> PidsStats:
+    def pids(self, path: str, *, details: bool = True) -> PidsStats:
         return PidsStats(current=3)
 
     def processes(self, path: str) -> frozenset[int]:

@@ -193,6 +193,8 @@ def test_without_details(
     kernel_bytes = None if version == 1 else whole_memory.kernel_bytes
     assert memory == replace(whole_memory, peak_bytes=None, limit_hits=None, kernel_bytes=kernel_bytes)
     assert cpu == (CpuStats(usage_ns=whole_cpu.usage_ns) if version == 1 else whole_cpu)
+    opened.clear()
+    assert (cgroups.statistics.pids("/c", details=False), opened) == (PidsStats(current=3), ["pids.current"])
 
 
 @pytest.mark.parametrize("version", [1, 2])
