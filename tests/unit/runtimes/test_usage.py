@@ -100,9 +100,9 @@ def kernel(cpu: CpuStats, *, version: int = 1) -> Any:
         version=version,
         controllers=frozenset({"pids"}),
         statistics=SimpleNamespace(
-            cpu=lambda path: cpu,
-            memory=lambda path: USED,
-            pids=lambda path: PidsStats(current=3),
+            cpu=lambda path, details: cpu,
+            memory=lambda path, details: USED,
+            pids=lambda path, details: PidsStats(current=3),
             io=lambda path: IOStats(pressure=PRESSURE),
         ),
     )
@@ -136,7 +136,7 @@ def test_a_pods_cgroup(clock: list[int]) -> None:
     assert not first.HasField("io")
 
 
-def counted(usage_ns: int, path: str) -> CpuStats:
+def counted(usage_ns: int, path: str, *, details: bool) -> CpuStats:
     return CpuStats(usage_ns=usage_ns)
 
 
