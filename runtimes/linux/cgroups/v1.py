@@ -5,8 +5,9 @@ import errno
 import functools
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from cgroupspy.controllers import Controller, CpuSetController
 
@@ -109,29 +110,26 @@ class CgroupsV1:
                     cpuset.set_property(b"cpuset.mems", limits.cpuset_mems)
 
     def limits(self, path: str) -> CgroupLimits:
-        with kernel_errors("read", path):
-            return CgroupLimits(**self._cpu_limits(path), **self._memory_limits(path))
-
-    def _cpu_limits(self, path: str) -> dict[str, Any]:
         cpu = self._open(CpuController, "cpu", path)
-        if cpu is None:
-            return {}
-        quota_us = cpu.cfs_quota_us
-        return {
-            "cpu_shares": cpu.shares,
-            "cpu_quota_us": -1 if quota_us is None else quota_us,
-            "cpu_period_us": cpu.cfs_period_us,
-        }
-
-    def _memory_limits(self, path: str) -> dict[str, Any]:
         memory = self._open(MemoryController, "memory", path)
-        if memory is None:
-            return {}
-        return {
-            "memory_limit_bytes": _limit(memory.limit_in_bytes),
-            "memory_reservation_bytes": _limit(memory.soft_limit_in_bytes),
-            "memory_swap_limit_bytes": _limit(present(lambda: memory.memsw_limit_in_bytes)),
-        }
+        found = CgroupLimits()
+        with kernel_errors("read", path):
+            if cpu is not None:
+                quota_us = cpu.cfs_quota_us
+                found = replace(
+                    found,
+                    cpu_shares=cpu.shares,
+                    cpu_quota_us=-1 if quota_us is None else quota_us,
+                    cpu_period_us=cpu.cfs_period_us,
+                )
+            if memory is not None:
+                found = replace(
+                    found,
+                    memory_limit_bytes=_limit(memory.limit_in_bytes),
+                    memory_reservation_bytes=_limit(memory.soft_limit_in_bytes),
+                    memory_swap_limit_bytes=_limit(present(lambda: memory.memsw_limit_in_bytes)),
+                )
+        return found
 
     def stats(self, path: str) -> CgroupStats:
         # memory.oom_control counts one cgroup only, not those below it
